@@ -1,0 +1,53 @@
+//! Where each pixel lies in the complex plane.
+
+use crate::fractal::{Constant, FractalSpec};
+
+/// The start points of a picture: pixel (x, y) starts at `column(x) + row(y)·i`.
+pub struct Grid {
+    columns: Vec<f64>,
+    ya: f64,
+    yb: f64,
+    height: u32,
+    pub c: Constant,
+    pub iterations: u32,
+}
+
+impl Grid {
+    pub fn new(spec: &FractalSpec) -> Self {
+        let plane = spec.plane;
+        let columns = (0..spec.width)
+            .map(|x| place(x, plane.xa, plane.xb, spec.width))
+            .collect();
+        Grid {
+            columns,
+            ya: plane.ya,
+            yb: plane.yb,
+            height: spec.height,
+            c: spec.c,
+            iterations: spec.iterations,
+        }
+    }
+
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn column(&self, x: usize) -> f64 {
+        self.columns[x]
+    }
+
+    pub fn row(&self, y: u32) -> f64 {
+        place(y, self.ya, self.yb, self.height)
+    }
+}
+
+/// Place of pixel `i` of `n` between `a` and `b`.
+///
+/// The operations and their order are the original's; any other order moves pixels. It divided
+/// by zero where `n` is 1: here such an axis sits at `a`.
+fn place(i: u32, a: f64, b: f64, n: u32) -> f64 {
+    if n == 1 {
+        return a;
+    }
+    f64::from(i) * (b - a) / f64::from(n - 1) + a
+}

@@ -1,0 +1,98 @@
+//! A [`FractalSpec`] in, a PNG out. Pure and deterministic: the same spec gives the same bytes on
+//! every machine and with any number of threads.
+//!
+//! ```text
+//!   spec ──grid──> start points ──escape──> steps ──classic──> palette indices ──png──> bytes
+//!                  (band of rows, shared out over the cores)        (one band after another)
+//! ```
+//!
+//! Only one band of palette indices is in memory at a time, whatever the size of the picture.
+
+mod classic;
+pub mod constant;
+mod escape;
+mod grid;
+mod png;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::fractal::FractalSpec;
+use grid::Grid;
+
+/// Palette indices in one band: enough to keep every core busy, little beside the farm's memory.
+const BAND_PIXELS: usize = 1 << 20;
+
+/// Palette indices that one core takes at a time. Smaller pieces even out the load between the
+/// cores; below this the filling and emptying of the lanes at a piece's ends begins to show.
+const PIECE_PIXELS: usize = 1 << 14;
+
+/// Asks a render to stop. Clones share the request; a render sees it within milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    #[error("the render was cancelled")]
+    Cancelled,
+    #[error("the image cannot be written")]
+    Write(#[from] std::io::Error),
+}
+
+/// Renders `spec` as an indexed PNG into `out`, band by band.
+///
+/// Runs on rayon's current pool, so that one picture uses all cores and several share them.
+pub fn render(spec: &FractalSpec, cancel: &Cancel, out: impl Write) -> Result<(), RenderError> {
+    let grid = Grid::new(spec);
+    let width = spec.width as usize;
+    let band_rows = (BAND_PIXELS / width).clamp(1, spec.height as usize);
+    let mut band = vec![0u8; band_rows * width];
+    let size = (spec.width, spec.height);
+    png::indexed(out, size, &classic::palette(), |png| {
+        for first in (0..spec.height).step_by(band_rows) {
+            let rows = band_rows.min((spec.height - first) as usize);
+            let band = &mut band[..rows * width];
+            steps(&grid, first, band, cancel)?;
+            png.write_all(band)?;
+        }
+        Ok(())
+    })
+}
+
+/// Fills `band`, whole rows from row `first` on, with palette indices.
+fn steps(grid: &Grid, first: u32, band: &mut [u8], cancel: &Cancel) -> Result<(), RenderError> {
+    let width = grid.width();
+    let piece_rows = (PIECE_PIXELS / width).max(1);
+    band.par_chunks_mut(piece_rows * width)
+        .enumerate()
+        .try_for_each(|(piece, indices)| {
+            let row = first + (piece * piece_rows) as u32;
+            escape::follow(grid, row, indices.len(), cancel, |pixel, step| {
+                indices[pixel] = classic::index(step);
+            })
+        })
+}
+
+/// [`render`] into memory.
+pub fn render_to_vec(spec: &FractalSpec, cancel: &Cancel) -> Result<Vec<u8>, RenderError> {
+    let mut bytes = Vec::new();
+    render(spec, cancel, &mut bytes)?;
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::fractal::{Constant, Plane};
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    sets: Vec<GoldenSet>,
+}
+
+/// One picture of the original's worker: what was asked, and the SHA-256 of its RGB pixels.
+#[derive(serde::Deserialize)]
+struct GoldenSet {
+    name: String,
+    width: u32,
+    height: u32,
+    iterations: u32,
+    xa: f64,
+    xb: f64,
+    ya: f64,
+    yb: f64,
+    c_re: f64,
+    c_im: f64,
+    raw_rgb_sha256: String,
+}
+
+impl GoldenSet {
+    fn spec(&self) -> FractalSpec {
+        FractalSpec {
+            width: self.width,
+            height: self.height,
+            iterations: self.iterations,
+            plane: Plane {
+                xa: self.xa,
+                xb: self.xb,
+                ya: self.ya,
+                yb: self.yb,
+            },
+            c: Constant {
+                re: self.c_re,
+                im: self.c_im,
+            },
+        }
+    }
+}
+
+fn spec(width: u32, height: u32, iterations: u32) -> FractalSpec {
+    FractalSpec {
+        width,
+        height,
+        iterations,
+        plane: Plane {
+            xa: -2.0,
+            xb: 2.0,
+            ya: -1.5,
+            yb: 1.5,
+        },
+        c: Constant {
+            re: -0.8,
+            im: 0.156,
+        },
+    }
+}
+
+fn png_of(spec: &FractalSpec) -> Vec<u8> {
+    render_to_vec(spec, &Cancel::default()).unwrap()
+}
+
+fn rgb_of(png: &[u8]) -> image::RgbImage {
+    image::load_from_memory(png).unwrap().into_rgb8()
+}
+
+#[test]
+fn pixels_equal_the_originals() {
+    let golden: Golden = serde_json::from_str(include_str!("golden.json")).unwrap();
+    assert!(golden.sets.len() >= 10);
+    for set in golden.sets {
+        let rgb = rgb_of(&png_of(&set.spec()));
+        assert_eq!(rgb.dimensions(), (set.width, set.height), "{}", set.name);
+        let digest = Sha256::digest(rgb.as_raw());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, set.raw_rgb_sha256, "{}", set.name);
+    }
+}
+
+/// What every fast path is held against: the definition, pixel by pixel.
+fn indices_by_definition(spec: &FractalSpec) -> Vec<u8> {
+    let grid = Grid::new(spec);
+    (0..spec.height)
+        .flat_map(|y| (0..spec.width as usize).map(move |x| (x, y)))
+        .map(|(x, y)| {
+            let step = escape::step(grid.column(x), grid.row(y), spec.c, spec.iterations);
+            classic::index(step)
+        })
+        .collect()
+}
+
+fn indices(spec: &FractalSpec) -> Vec<u8> {
+    let mut indices = vec![0xff; (spec.width * spec.height) as usize];
+    steps(&Grid::new(spec), 0, &mut indices, &Cancel::default()).unwrap();
+    indices
+}
+
+#[test]
+fn lanes_agree_with_the_definition_on_random_pictures() {
+    use rand::{RngExt, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    for _ in 0..400 {
+        let scale = 10f64.powi(-random.random_range(0..14));
+        let mut near = |most: f64| (random.random::<f64>() - 0.5) * most;
+        let (x, y) = (near(3.0), near(3.0));
+        let spec = FractalSpec {
+            plane: Plane {
+                xa: x + near(4.0) * scale,
+                xb: x + near(4.0) * scale,
+                ya: y + near(4.0) * scale,
+                yb: y + near(4.0) * scale,
+            },
+            c: Constant {
+                re: near(3.0),
+                im: near(2.0),
+            },
+            width: random.random_range(1..70),
+            height: random.random_range(1..40),
+            iterations: random.random_range(1..300),
+        };
+        assert_eq!(indices(&spec), indices_by_definition(&spec), "{spec:?}");
+    }
+}
+
+#[test]
+fn lanes_agree_with_the_definition_at_the_edges() {
+    let huge = Plane {
+        xa: -1e308,
+        xb: 1e308,
+        ya: -1e308,
+        yb: 1e308,
+    };
+    let overflows_to_nan = Plane { xb: 0.5, ..huge };
+    let on_the_edge = Plane {
+        xa: -2.0,
+        xb: 2.0,
+        ya: 2.0,
+        yb: -2.0,
+    };
+    let point = Plane {
+        xa: 0.0,
+        xb: 0.0,
+        ya: 0.0,
+        yb: 0.0,
+    };
+    for plane in [huge, overflows_to_nan, on_the_edge, point] {
+        for (width, height) in [(1, 1), (1, 33), (33, 1), (201, 201)] {
+            for iterations in [1, 2, 40] {
+                let spec = FractalSpec {
+                    plane,
+                    ..spec(width, height, iterations)
+                };
+                assert_eq!(indices(&spec), indices_by_definition(&spec), "{spec:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_axis_of_one_pixel_sits_at_its_first_coordinate() {
+    let grid = Grid::new(&spec(1, 1, 10));
+    assert_eq!((grid.column(0), grid.row(0)), (-2.0, -1.5));
+}
+
+/// Held against integers: the squares of multiples of 2^-60, compared with nothing rounded.
+fn is_beyond_2_in_integers(r: f64, q: f64) -> bool {
+    let scaled = |value: f64| {
+        let scaled = value.abs() * (1u64 << 60) as f64;
+        assert_eq!(scaled.fract(), 0.0);
+        scaled as u128
+    };
+    scaled(r).pow(2) + scaled(q).pow(2) > (1 << 122) + (1 << 70) + (1 << 16)
+}
+
+/// Points a few doubles around the circle are where comparing squares goes wrong, and where C
+/// libraries disagree: glibc 2.36 has 2 for the distance of some that are just beyond the tie.
+#[test]
+fn beyond_2_is_exact_on_the_circle() {
+    let (mut differs_from_squares, mut differs_from_hypot) = (0, 0);
+    for i in 0..2000 {
+        let angle = f64::from(i) * 0.003;
+        let (mut r, q) = (2.0 * angle.cos(), 2.0 * angle.sin());
+        if r.abs() < 0.004 || q.abs() < 0.004 {
+            continue;
+        }
+        for _ in 0..8 {
+            r = r.next_down();
+        }
+        for _ in 0..16 {
+            let beyond = is_beyond_2_in_integers(r, q);
+            assert_eq!(escape::is_beyond_2(r, q), beyond, "{r} {q}");
+            differs_from_squares += u32::from((r * r + q * q > 4.0) != beyond);
+            differs_from_hypot += u32::from((r.hypot(q) > 2.0) != beyond);
+            r = r.next_up();
+        }
+    }
+    assert!(differs_from_squares > 1000, "{differs_from_squares}");
+    assert!(differs_from_hypot < 100, "{differs_from_hypot}");
+    for (r, q, beyond) in [
+        (2.0, 0.0, false),
+        (2.0f64.next_up(), 0.0, true),
+        (-2.0, 1e-8, false),
+        (2.0, 1e-200, false),
+        (f64::NAN, 0.0, false),
+        (f64::NAN, f64::INFINITY, true),
+        (1e200, 0.0, true),
+    ] {
+        assert_eq!(escape::is_beyond_2(r, q), beyond, "{r} {q}");
+    }
+}
+
+#[test]
+fn bytes_do_not_depend_on_the_number_of_threads() {
+    // More than one band, the last one not full.
+    let spec = spec(1500, 1100, 64);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| png_of(&spec))
+    };
+    let one = on(1);
+    assert_eq!(one, on(3));
+    assert_eq!(rgb_of(&one).dimensions(), (1500, 1100));
+}
+
+#[test]
+fn the_png_has_the_32_classic_colours_and_one_byte_a_pixel() {
+    let bytes = png_of(&spec(200, 100, 128));
+    let reader = ::png::Decoder::new(std::io::Cursor::new(bytes))
+        .read_info()
+        .unwrap();
+    let info = reader.info();
+    assert_eq!(info.color_type, ::png::ColorType::Indexed);
+    let palette = info.palette.as_deref().unwrap();
+    assert_eq!(palette.len(), 32 * 3);
+    assert_eq!(palette[3..6], [32, 16, 8]);
+    assert_eq!(palette[31 * 3..], [224, 240, 248]);
+}
+
+#[test]
+fn a_cancelled_render_stops_within_one_pixel() {
+    // One interior row of the largest iteration count would take seconds.
+    let endless = FractalSpec {
+        plane: Plane {
+            xa: 0.0,
+            xb: 0.1,
+            ya: 0.0,
+            yb: 0.1,
+        },
+        c: Constant { re: 0.0, im: 0.0 },
+        ..spec(20_000, 50, 1_000_000)
+    };
+    let cancel = Cancel::default();
+    let stopped = std::thread::scope(|scope| {
+        let render = scope.spawn(|| render_to_vec(&endless, &cancel));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        cancel.cancel();
+        render.join().unwrap()
+    });
+    assert!(matches!(stopped, Err(RenderError::Cancelled)));
+}

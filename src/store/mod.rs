@@ -1,0 +1,184 @@
+//! The truth: every accepted fractal and every finished image.
+//!
+//! One interface, one file an engine. What a call has answered with `Ok` is on disk. Queries are
+//! [`Search`]es over a fixed list of columns; no text of a client's ever becomes SQL.
+
+mod rows;
+mod schema;
+pub mod search;
+mod sql;
+mod sqlite;
+mod writer;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::fractal::{Fractal, FractalSpec, Outcome, Status};
+pub use search::Search;
+pub use sqlite::Sqlite;
+
+/// A row's place in the order of acceptance. Never used twice.
+pub type RowId = i64;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is a fractal {0} already")]
+    Duplicate(Uuid),
+    /// [`Store::insert`]: as many fractals wait as may.
+    #[error("{0} fractals are waiting already")]
+    QueueFull(u64),
+    #[error("there is no room left on the store's disk")]
+    DiskFull,
+    /// So many calls wait that a further one would only wait in vain.
+    #[error("the store is busy")]
+    Busy,
+    #[error("the store is closed")]
+    Closed,
+    /// The store was made by a later version of this program.
+    #[error("{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir")]
+    Newer {
+        path: String,
+        found: u32,
+        known: u32,
+    },
+    #[error("{path} is no store of faafo's: name another --data-dir")]
+    Foreign { path: String },
+    #[error("the store failed: {0}")]
+    Engine(String),
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// How many fractals there are of each status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub queued: u64,
+    pub running: u64,
+    pub done: u64,
+    pub failed: u64,
+}
+
+impl Counts {
+    pub fn of(&self, status: Status) -> u64 {
+        match status {
+            Status::Queued => self.queued,
+            Status::Running => self.running,
+            Status::Done => self.done,
+            Status::Failed => self.failed,
+        }
+    }
+
+    pub fn total(&self) -> u64 {
+        Status::ALL.into_iter().map(|status| self.of(status)).sum()
+    }
+
+    fn slot(&mut self, status: Status) -> &mut u64 {
+        match status {
+            Status::Queued => &mut self.queued,
+            Status::Running => &mut self.running,
+            Status::Done => &mut self.done,
+            Status::Failed => &mut self.failed,
+        }
+    }
+
+    fn moved(&mut self, from: Option<Status>, to: Option<Status>) {
+        if let Some(from) = from {
+            *self.slot(from) -= 1;
+        }
+        if let Some(to) = to {
+            *self.slot(to) += 1;
+        }
+    }
+}
+
+/// A fractal that waits for a worker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Waiting {
+    pub row: RowId,
+    pub uuid: Uuid,
+    pub spec: FractalSpec,
+}
+
+/// A page of a [`Search`]'s answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// How many fractals the whole search finds.
+    pub total: u64,
+    pub fractals: Vec<Fractal>,
+}
+
+/// A stored image, exactly as it was delivered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    pub png: Vec<u8>,
+    pub checksum: String,
+}
+
+/// What asking for an image may find.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    Image(Image),
+    /// The client has this very image: the bytes were not read.
+    Same,
+    /// The fractal is there, its image is not.
+    NoImage(Status),
+    NoFractal,
+}
+
+/// How [`Store::finish`] ended. Delivering twice is harmless: the first result stays.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finished {
+    Now(Fractal),
+    Before(Fractal),
+}
+
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps a new fractal as `Queued`, unless `most_queued` wait already.
+    async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal>;
+
+    async fn get(&self, uuid: Uuid) -> Result<Option<Fractal>>;
+
+    /// The image of a fractal, unless its checksum is `known`.
+    async fn image(&self, uuid: Uuid, known: Option<String>) -> Result<Lookup>;
+
+    /// `count` fractals of those that `search` finds, after the first `skip`.
+    async fn search(&self, search: Search, skip: u64, count: u64) -> Result<Page>;
+
+    /// The oldest waiting fractals after row `after`, at most `count`, in order of acceptance.
+    async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>>;
+
+    /// `Queued -> Running`, one attempt more. `None`: it is not there, or not waiting, any more.
+    async fn start(&self, uuid: Uuid) -> Result<Option<Fractal>>;
+
+    /// `Running -> Queued` for a render that was not carried out; the attempt does not count.
+    async fn give_back(&self, uuid: Uuid) -> Result<Option<Fractal>>;
+
+    /// Any status -> `Done`, image and outcome in one step. `None`: the fractal is gone.
+    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Vec<u8>) -> Result<Option<Finished>>;
+
+    /// `Running -> Queued`, or `-> Failed` at the `most`th attempt. `None`: it was not running.
+    async fn fail(&self, uuid: Uuid, reason: String, most: u32) -> Result<Option<Fractal>>;
+
+    /// `Failed -> Queued`, attempts from zero. The fractal as it then is, whether or not it had
+    /// failed, and whether it had. `None`: there is none.
+    async fn retry(&self, uuid: Uuid) -> Result<Option<(Fractal, bool)>>;
+
+    /// Deletes the fractal and its image. `false`: there was none.
+    async fn delete(&self, uuid: Uuid) -> Result<bool>;
+
+    /// After a start: what was `Running` when the process died waits again, or, where that has
+    /// happened `most` times, has `Failed`. Returns how many rows that were.
+    async fn recover(&self, most: u32) -> Result<u64>;
+
+    /// The counts as of the last commit; changes can be awaited.
+    fn counts(&self) -> watch::Receiver<Counts>;
+}
+
+/// Now, to the millisecond that the store keeps.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

@@ -1,0 +1,125 @@
+//! What can be asked of a store: a filter over a fixed list of columns, an order, a window.
+
+/// What a column holds, and so what it may be compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Number,
+    /// A point in time, in milliseconds since 1970 when it is a [`Value`].
+    Time,
+}
+
+macro_rules! columns {
+    ($($variant:ident $name:literal $kind:ident),* $(,)?) => {
+        /// A property of a fractal that can be searched and sorted by.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Column { $($variant),* }
+
+        impl Column {
+            pub const ALL: &[Column] = &[$(Column::$variant),*];
+
+            /// The name on the wire and in the store.
+            pub fn name(self) -> &'static str {
+                match self { $(Column::$variant => $name),* }
+            }
+
+            pub fn kind(self) -> Kind {
+                match self { $(Column::$variant => Kind::$kind),* }
+            }
+        }
+    };
+}
+
+columns! {
+    Uuid "uuid" Text,
+    Width "width" Number,
+    Height "height" Number,
+    Iterations "iterations" Number,
+    Xa "xa" Number,
+    Xb "xb" Number,
+    Ya "ya" Number,
+    Yb "yb" Number,
+    CRe "c_re" Number,
+    CIm "c_im" Number,
+    Status "status" Text,
+    Attempts "attempts" Number,
+    Error "error" Text,
+    Checksum "checksum" Text,
+    Size "size" Number,
+    Duration "duration" Number,
+    GeneratedBy "generated_by" Text,
+    Url "url" Text,
+    CreatedAt "created_at" Time,
+    FinishedAt "finished_at" Time,
+}
+
+impl Column {
+    pub fn by_name(name: &str) -> Option<Column> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|column| column.name() == name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Integer(i64),
+    Real(f64),
+    Text(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+    /// SQL's pattern with `%` and `_`; upper and lower case of ASCII letters are the same.
+    Like,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    Value(Column, Comparison, Value),
+    /// One column with another.
+    Columns(Column, Comparison, Column),
+    /// Whether the value is one of these (`true`) or none of them (`false`).
+    In(Column, Vec<Value>, bool),
+    /// Whether there is no value (`true`) or some (`false`).
+    Null(Column, bool),
+    /// All of them; true if there is none.
+    And(Vec<Filter>),
+    /// At least one of them; false if there is none.
+    Or(Vec<Filter>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    pub filter: Filter,
+    /// Without any: by uuid. Fractals that are equal so far stand in order of acceptance.
+    pub order: Vec<(Column, Direction)>,
+    /// Of what the filter finds, leave out this many from the front, before any paging.
+    pub offset: u64,
+    /// ... and look at no more than this many.
+    pub limit: Option<u64>,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Search {
+            filter: Filter::And(Vec::new()),
+            order: Vec::new(),
+            offset: 0,
+            limit: None,
+        }
+    }
+}
