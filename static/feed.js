@@ -1,44 +1,40 @@
-// What the gallery shows and in which order, apart from how it looks.
+// Which fractals the gallery knows and shows, apart from how they look.
 //
 // The feed is a window on the list of all fractals. At the head of the list it follows: what is new
 // comes in on top. Once the reader has scrolled away it holds still, so that nothing moves under
 // their eyes: cards change in place, and what is new is only counted.
 
 import * as api from "./api.js";
+import * as order from "./order.js";
 
 const PAGE = 30;
 const MOST = 600; // cards on the page
-const STRIP = 12; // waiting ones shown
-const FEW = 4; // waiting ones that still stand among the pictures
 const SPARE = 60; // waiting ones remembered, to fill the strip from
-
 const FINISHED = ["done", "failed"];
-const newestFirst = (a, b) => b.created_at.localeCompare(a.created_at) || b.uuid.localeCompare(a.uuid);
-const isWaiting = (fractal) => fractal.status === "queued";
-const isRunning = (fractal) => fractal.status === "running";
-const isFinished = (fractal) => FINISHED.includes(fractal.status);
+const isFinished = ({ status }) => FINISHED.includes(status);
 
 export class Feed {
-  items = new Map();
+  items = new Map(); // uuid to fractal
   strip = []; // uuids of waiting ones, when there are more than a few
-  grid = []; // uuids of the others
-  atHead = true; // the window starts at the newest fractal
+  grid = []; // uuids of all the others, in the order shown
+  atHead = true; // the window begins with the newest fractal
   hasOlder = false;
-  fresh = 0; // finished while the window held still
+  fresh = 0; // pictures finished while the window held still
   loaded = false;
-  #following = true;
+  #scrolled = false;
   #missed = false;
-  #oldest = ""; // creation time where the window ends
+  #last = null; // the oldest finished one
   #watchers = new Set();
+  #turn = Promise.resolve();
 
   get following() {
-    return this.#following && this.atHead;
+    return this.atHead && !this.#scrolled;
   }
 
-  /** Returns whether something was missed meanwhile, so that a refresh is due. */
-  follow(yes) {
-    this.#following = yes;
-    return yes && this.atHead && this.#missed;
+  /** Tells whether the reader is away from the top; returns whether a refresh is due. */
+  scrolled(away) {
+    this.#scrolled = away;
+    return this.following && this.#missed;
   }
 
   /** Takes in events: uuid to fractal, or to null for a deleted one. */
@@ -46,69 +42,157 @@ export class Feed {
     for (const [uuid, fractal] of changes) {
       for (const overtaken of this.#watchers) overtaken.add(uuid);
       if (!fractal) this.items.delete(uuid);
-      else if (this.items.has(uuid) || this.#belongs(fractal)) this.items.set(uuid, fractal);
+      else if (this.items.has(uuid) || this.#admits(fractal)) this.items.set(uuid, fractal);
+      else if (fractal.status === "done" && !this.following) this.fresh++;
     }
     this.#arrange();
   }
 
   /** Takes in what a request answered, unless an event has overtaken it. */
   async settle(request) {
-    const [fractal] = await this.#unlessOvertaken(async () => [await request]);
-    if (fractal) this.apply(new Map([[fractal.uuid, fractal]]));
+    await this.#watching(async (overtaken) => {
+      const fractal = await request;
+      if (!overtaken.has(fractal.uuid)) this.apply(new Map([[fractal.uuid, fractal]]));
+    });
   }
 
-  /** Starts over at the given page of the list. */
-  async open(page) {
-    this.items.clear();
-    this.#following = true;
-    this.atHead = page === 1;
-    await this.refresh(page);
+  /** Starts over at a page of the list. */
+  open(page) {
+    return this.#inTurn(async (overtaken) => {
+      const [answer, active] = await Promise.all([this.#finished({ page }), page === 1 ? this.#active() : []]);
+      this.atHead = page === 1;
+      this.#scrolled = false;
+      this.hasOlder = page < answer.total_pages;
+      this.#replace([...answer.objects, ...active], overtaken);
+      this.loaded = true;
+    });
   }
 
-  /** Loads what the window shows anew. */
-  async refresh(page = 1) {
-    const following = this.following;
-    const shown = this.grid.map((uuid) => this.items.get(uuid)).filter(Boolean).sort(newestFirst);
-    const from = following ? undefined : shown[0]?.created_at;
-    const size = Math.min(Math.max(this.items.size && shown.length, PAGE), 100);
-    const pages = Math.ceil(Math.min(shown.length || 1, MOST) / size);
+  /** Loads again what the window shows; it gains nothing new unless it follows. */
+  refresh() {
+    return this.#inTurn(async (overtaken) => {
+      const { following } = this;
+      const shown = this.grid.map((uuid) => this.items.get(uuid)).sort(order.newestFirst);
+      const size = Math.min(Math.max(shown.length, PAGE), 100);
+      const from = following ? undefined : shown[0]?.created_at;
+      // At the top one page is enough; the rest comes back when it is scrolled to.
+      const last = following ? 1 : Math.ceil(Math.max(shown.length, 1) / size);
+      const pages = Array.from({ length: last }, (_, n) => n + 1);
+      const [active, ...answers] = await Promise.all([
+        this.atHead ? this.#active() : [],
+        ...pages.map((page) => this.#finished({ from, page, size })),
+      ]);
+      const finished = answers.flatMap((answer) => answer.objects);
+      const found = [...finished, ...active];
+      if (following) {
+        this.hasOlder = last < answers.at(-1).total_pages;
+        this.#replace(found, overtaken);
+      } else {
+        // The tail that the answers did not reach stays as it is.
+        const beyond = finished.length
+          ? shown.filter((fractal) => order.newestFirst(finished.at(-1), fractal) < 0)
+          : [];
+        this.#replace([...found.filter(({ uuid }) => this.items.has(uuid)), ...beyond], overtaken);
+        this.#missed = true;
+      }
+    });
+  }
+
+  /** Moves the window on by a page, to older or newer ones; beyond MOST the other end is let go. */
+  more(newer) {
+    return this.#inTurn(async (overtaken) => {
+      const shown = this.#sorted().filter(isFinished);
+      const from = (newer ? shown[0] : shown.at(-1))?.created_at;
+      let answer;
+      let found = [];
+      // More than a page of them may share one creation time.
+      for (let page = 1; page === 1 || (!found.length && page <= answer.total_pages); page++) {
+        answer = await this.#finished({ from, page, size: PAGE + 1, ascending: newer }); // one is known
+        found = answer.objects.filter(({ uuid }) => !this.items.has(uuid) && !overtaken.has(uuid));
+      }
+      for (const fractal of found) this.items.set(fractal.uuid, fractal);
+      const goesOn = answer.page < answer.total_pages;
+      if (newer) this.atHead = !goesOn;
+      else this.hasOlder = goesOn;
+      const sorted = this.#sorted();
+      const excess = Math.max(0, sorted.length - MOST);
+      for (const { uuid } of newer ? sorted.slice(MOST) : sorted.slice(0, excess)) this.items.delete(uuid);
+      if (excess && newer) this.hasOlder = true;
+      else if (excess) this.atHead = false;
+      this.#missed = true;
+    });
+  }
+
+  /** Fetches waiting ones again where fewer are known than the farm has. */
+  refill(queued) {
+    const known = this.#sorted().filter(({ status }) => status === "queued").length;
+    if (this.following && this.loaded && known < Math.min(queued, order.STRIP)) return this.refresh();
+  }
+
+  #finished(query) {
+    return api.list({ statuses: FINISHED, size: PAGE, ...query });
+  }
+
+  async #active() {
+    const answers = await Promise.all([
+      api.list({ statuses: ["running"], size: 100 }),
+      api.list({ statuses: ["queued"], size: order.STRIP }),
+    ]);
+    return answers.flatMap((answer) => answer.objects);
+  }
+
+  #admits(fractal) {
+    if (!this.following) this.#missed = true;
+    return this.following && this.#within(fractal);
+  }
+
+  /** An older one belongs to a page that has not been loaded. */
+  #within(fractal) {
+    return !isFinished(fractal) || !this.hasOlder || !this.#last || order.newestFirst(fractal, this.#last) < 0;
+  }
+
+  #replace(fractals, overtaken) {
+    this.#last = fractals.filter(isFinished).sort(order.newestFirst).at(-1);
+    const kept = [...this.items.values()].filter((fractal) => overtaken.has(fractal.uuid) && this.#within(fractal));
+    const found = fractals.filter(({ uuid }) => !overtaken.has(uuid));
+    this.items = new Map([...found, ...kept].map((fractal) => [fractal.uuid, fractal]));
+    if (!this.following) return;
+    this.#missed = false;
+    this.fresh = 0;
+  }
+
+  #sorted() {
+    return [...this.items.values()].sort(order.newestFirst);
+  }
+
+  #arrange() {
+    if (this.following) {
+      const sorted = this.#sorted();
+      const excess = sorted.filter(isFinished).slice(MOST);
+      if (excess.length) this.hasOlder = true;
+      const spare = sorted.filter(({ status }) => status === "queued").slice(SPARE);
+      for (const { uuid } of [...excess, ...spare]) this.items.delete(uuid);
+      this.#last = sorted.filter(isFinished).slice(0, MOST).at(-1);
+      Object.assign(this, order.following(this.items.values(), this));
+    } else {
+      Object.assign(this, this.atHead ? order.still(this.items, this) : order.apart(this.items));
+    }
+  }
+
+  async #watching(work) {
     const overtaken = new Set();
     this.#watchers.add(overtaken);
     try {
-      const finished = (n) => api.list({ statuses: FINISHED, from, page: page + n, size });
-      const answers = await Promise.all([
-        ...Array.from({ length: pages }, (_, n) => finished(n)),
-        ...(this.atHead
-          ? [
-              api.list({ statuses: ["running"], size: 100 }),
-              api.list({ statuses: ["queued"], size: STRIP }),
-            ]
-          : []),
-      ]);
-      const end = answers[pages - 1];
-      const oldest = answers.slice(0, pages).findLast((answer) => answer.objects.length)?.objects.at(-1).created_at ?? "";
-      const found = new Map();
-      for (const fractal of answers.flatMap((answer) => answer.objects)) found.set(fractal.uuid, fractal);
-      // A window that holds still gains nothing, and keeps the tail that the answers did not reach.
-      const still = !following && this.items.size > 0;
-      for (const [uuid, { created_at }] of this.items) {
-        if (found.has(uuid) || overtaken.has(uuid) || (still && created_at < oldest)) continue;
-        this.items.delete(uuid);
-      }
-      for (const [uuid, fractal] of found) {
-        if (overtaken.has(uuid) || (still && !this.items.has(uuid))) continue;
-        this.items.set(uuid, fractal);
-      }
-      if (!still) {
-        this.#oldest = oldest;
-        this.hasOlder = end.page < end.total_pages;
-        this.#missed = false;
-        this.fresh = 0;
-      }
-      this.loaded = true;
+      await work(overtaken);
     } finally {
       this.#watchers.delete(overtaken);
     }
     this.#arrange();
+  }
+
+  /** One request at a time: each starts from the window the one before has left. */
+  #inTurn(work) {
+    this.#turn = this.#turn.catch(() => {}).then(() => this.#watching(work));
+    return this.#turn;
   }
 }

@@ -9,9 +9,9 @@ export const count = (n) => plain.format(n);
 export const dimensions = ({ width, height }) => `${width} × ${height}`;
 
 export function duration(seconds) {
-  if (seconds < 0.001) return "under 1 ms";
-  if (seconds < 1) return `${rounded.format(seconds * 1000)} ms`;
-  if (seconds < 60) return `${rounded.format(seconds)} s`;
+  if (seconds < 0.001) return "under 1\u00a0ms";
+  if (seconds < 1) return `${rounded.format(seconds * 1000)}\u00a0ms`;
+  if (seconds < 60) return `${rounded.format(seconds)}\u00a0s`;
   return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
 }
 
@@ -31,8 +31,6 @@ export function complex(re, im, digits) {
 }
 
 export const time = (iso) => moment.format(new Date(iso));
-
-export const stateName = (status) => (status === "queued" ? "waiting" : status);
 
 /** What a picture shows, for those who do not see it. */
 export function alt({ c_re, c_im, width, height }) {

@@ -11,13 +11,14 @@ mod sqlite;
 mod writer;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::fractal::{Fractal, FractalSpec, Outcome, Status};
 pub use search::Search;
-pub use sqlite::Sqlite;
+pub use sqlite::{OpenError, Sqlite};
 
 /// A row's place in the order of acceptance. Never used twice.
 pub type RowId = i64;
@@ -37,7 +38,9 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     /// The store was made by a later version of this program.
-    #[error("{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir")]
+    #[error(
+        "{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir"
+    )]
     Newer {
         path: String,
         found: u32,
@@ -112,7 +115,7 @@ pub struct Page {
 /// A stored image, exactly as it was delivered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
-    pub png: Vec<u8>,
+    pub png: Bytes,
     pub checksum: String,
 }
 
@@ -157,7 +160,7 @@ pub trait Store: Send + Sync {
     async fn give_back(&self, uuid: Uuid) -> Result<Option<Fractal>>;
 
     /// Any status -> `Done`, image and outcome in one step. `None`: the fractal is gone.
-    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Vec<u8>) -> Result<Option<Finished>>;
+    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Bytes) -> Result<Option<Finished>>;
 
     /// `Running -> Queued`, or `-> Failed` at the `most`th attempt. `None`: it was not running.
     async fn fail(&self, uuid: Uuid, reason: String, most: u32) -> Result<Option<Fractal>>;

@@ -55,7 +55,8 @@ impl Sql {
             }
             Filter::In(column, values, among) => {
                 self.text.push_str(expression(*column));
-                self.text.push_str(if *among { " IN (" } else { " NOT IN (" });
+                self.text
+                    .push_str(if *among { " IN (" } else { " NOT IN (" });
                 for (i, value) in values.iter().enumerate() {
                     self.text.push_str(if i > 0 { ", " } else { "" });
                     self.value(value);

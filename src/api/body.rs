@@ -1,0 +1,190 @@
+//! Request bodies: how large, how slow and of which type they may be, and what their fields hold.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::error::ApiError;
+
+/// Most bytes of a JSON document.
+pub const JSON_BYTES: usize = 64 << 10;
+
+/// A client has this long to send a document of that size.
+const JSON_TIME: Duration = Duration::from_secs(10);
+
+/// Reads a JSON object. What the original took for an empty one counts as such: `null`, `[]`,
+/// `false`, `0` and `""`.
+pub async fn json_object(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    time: Duration,
+) -> Result<Fields, ApiError> {
+    if !content_type(headers).starts_with("application/json") {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Request must have \"Content-Type: application/json\" header",
+        ));
+    }
+    let bytes = read(headers, body, most, time).await?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::bad_request(format!("Unable to decode data: {error}")))?;
+    match value {
+        Value::Object(fields) => Ok(Fields(fields)),
+        Value::Null | Value::Bool(false) => Ok(Fields(Map::new())),
+        Value::Array(items) if items.is_empty() => Ok(Fields(Map::new())),
+        _ => Err(ApiError::bad_request(
+            "the body must be a JSON object with the fractal's fields",
+        )),
+    }
+}
+
+/// [`json_object`] within the ordinary limits.
+pub async fn small_json_object(headers: &HeaderMap, body: Body) -> Result<Fields, ApiError> {
+    json_object(headers, body, JSON_BYTES, JSON_TIME).await
+}
+
+pub fn content_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE);
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+/// Reads a body of at most `most` bytes that arrives within `time`.
+pub async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+    time: Duration,
+) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let message = format!("the body is too large: {most} bytes are allowed");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > most as u64) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(time, to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(error)) => Err(ApiError::bad_request(format!(
+            "the body broke off: {error}"
+        ))),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {} s", time.as_secs()),
+        )),
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error)
+        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+/// The fields of a document, taken out one by one; what is left over at the end is unknown.
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names of the fields that have not been taken.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// A whole number, however large: one beyond 64 bits comes as the nearest that fits, to be
+    /// refused by the limits.
+    pub fn integer(&mut self, field: &str) -> Result<i64, ApiError> {
+        let value = self.optional_integer(field)?;
+        value.ok_or_else(|| missing(field))
+    }
+
+    pub fn optional_integer(&mut self, field: &str) -> Result<Option<i64>, ApiError> {
+        self.take(field, "a whole number", |value| {
+            let beyond = |value: &f64| value.fract() == 0.0 && value.abs() >= 9e18;
+            let integer = value.as_i64();
+            integer.or_else(|| value.as_f64().filter(beyond).map(|value| value as i64))
+        })
+    }
+
+    pub fn number(&mut self, field: &str) -> Result<f64, ApiError> {
+        let value = self.optional_number(field)?;
+        value.ok_or_else(|| missing(field))
+    }
+
+    pub fn optional_number(&mut self, field: &str) -> Result<Option<f64>, ApiError> {
+        self.take(field, "a number", Value::as_f64)
+    }
+
+    pub fn text(&mut self, field: &str) -> Result<String, ApiError> {
+        let value = self.optional_text(field)?;
+        value.ok_or_else(|| missing(field))
+    }
+
+    pub fn optional_text(&mut self, field: &str) -> Result<Option<String>, ApiError> {
+        self.take(field, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub fn optional_uuid(&mut self, field: &str) -> Result<Option<Uuid>, ApiError> {
+        let Some(text) = self.optional_text(field)? else {
+            return Ok(None);
+        };
+        match parse_uuid(&text) {
+            Some(uuid) => Ok(Some(uuid)),
+            None => {
+                let message = format!(
+                    "{field} is {}, but must be a UUID such as 0f8fad5b-d9cb-469f-a165-70867728950e",
+                    shortened(&Value::String(text))
+                );
+                Err(ApiError::refused(field, message))
+            }
+        }
+    }
+
+    /// `None` where the field is missing or null.
+    fn take<T>(
+        &mut self,
+        field: &str,
+        wanted: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        match self.0.remove(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match read(&value) {
+                Some(read) => Ok(Some(read)),
+                None => {
+                    let is = shortened(&value);
+                    let message = format!("{field} is {is}, but must be {wanted}");
+                    Err(ApiError::refused(field, message))
+                }
+            },
+        }
+    }
+}
+
+fn missing(field: &str) -> ApiError {
+    ApiError::bad_request(format!("{field} is missing")).at(field)
+}
+
+/// A uuid in its usual form of 36 characters. Upper and lower case are the same.
+pub fn parse_uuid(text: &str) -> Option<Uuid> {
+    Uuid::try_parse(text).ok().filter(|_| text.len() == 36)
+}
+
+/// The value as JSON, cut where it would fill the answer.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

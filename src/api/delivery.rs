@@ -1,0 +1,224 @@
+//! `PUT /v1/fractal/{uuid}`: workers deliver images. Nothing is believed that can be checked.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::Api;
+use super::body::{self, Fields, parse_uuid};
+use super::error::ApiError;
+use super::fractals::{find, in_path, unknown_field};
+use crate::fractal::{FractalSpec, Outcome};
+use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
+use crate::worker::checksum;
+
+/// Most bytes of an image. A picture of 100 million pixels is about 13 MB as workers make it.
+const IMAGE_BYTES: usize = 64 << 20;
+
+/// The same in base64, with the other fields.
+const IMAGE_JSON_BYTES: usize = IMAGE_BYTES / 3 * 4 + body::JSON_BYTES;
+
+/// A worker has this long to send one.
+const IMAGE_TIME: Duration = Duration::from_secs(120);
+
+/// Images being received at a time; further ones wait. Bounds the memory they take together.
+pub const UPLOADS: usize = 4;
+
+/// Longest name of a host.
+const NAME_CHARS: usize = 256;
+
+/// Deliver an image: as the PNG file itself, or in base64 as workers of the original do.
+#[utoipa::path(put, path = "/v1/fractal/{uuid}", tag = "workers",
+    params(
+        ("uuid" = Uuid, Path),
+        ("duration" = Option<f64>, Query, description = "with image/png: seconds it took to render"),
+        ("generated_by" = Option<String>, Query, description = "with image/png: name of the host that rendered it"),
+        ("checksum" = Option<String>, Query, description = "with image/png: SHA-256 of the file; checked where given"),
+    ),
+    request_body(content(("image/png"), (ResultDoc = "application/json"))),
+    responses(
+        (status = 200, description = "kept; if there was an image already, that one stays", body = FractalDoc),
+        (status = 400, description = "not JSON, a field missing or unknown", body = ErrorDoc),
+        (status = 404, description = "there is no such fractal", body = ErrorDoc),
+        (status = 408, description = "the image did not arrive in time", body = ErrorDoc),
+        (status = 413, description = "the image is larger than 64 MiB", body = ErrorDoc),
+        (status = 415, description = "neither image/png nor application/json", body = ErrorDoc),
+        (status = 422, description = "checksum, size or dimensions do not match the image", body = ErrorDoc),
+        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+    ))]
+pub async fn deliver(
+    State(api): State<Api>,
+    Path(uuid): Path<String>,
+    Query(parameters): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<FractalDoc>, ApiError> {
+    let fractal = find(&api, &uuid).await?;
+    let _turn = api.uploads.acquire().await;
+    let delivery = match body::content_type(&headers) {
+        "image/png" => {
+            let png = body::read(&headers, body, IMAGE_BYTES, IMAGE_TIME).await?;
+            Delivery::from_parameters(png, parameters)?
+        }
+        json if json.starts_with("application/json") => {
+            let fields = body::json_object(&headers, body, IMAGE_JSON_BYTES, IMAGE_TIME).await?;
+            if fields.is_empty() {
+                // The original changes nothing then, and is content.
+                return Ok(Json(fractal.into()));
+            }
+            Delivery::from_fields(fields, in_path(&uuid)?)?
+        }
+        _ => {
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send the image as image/png, or as application/json with the image in base64",
+            ));
+        }
+    };
+    let spec = fractal.spec;
+    let checked = tokio::task::spawn_blocking(move || delivery.check(&spec)).await;
+    let (outcome, png) = checked.map_err(|_| broken("it cannot be decoded"))??;
+    match api.farm.finish(fractal.uuid, outcome, png).await? {
+        Some(fractal) => Ok(Json(fractal.into())),
+        None => Err(ApiError::no_fractal(uuid)),
+    }
+}
+
+struct Delivery {
+    png: Bytes,
+    duration: f64,
+    generated_by: String,
+    checksum: Option<String>,
+    size: Option<i64>,
+}
+
+impl Delivery {
+    fn from_parameters(png: Bytes, parameters: Vec<(String, String)>) -> Result<Self, ApiError> {
+        let mut delivery = Delivery {
+            png,
+            duration: f64::NAN,
+            generated_by: String::new(),
+            checksum: None,
+            size: None,
+        };
+        for (name, value) in parameters {
+            match name.as_str() {
+                "duration" => delivery.duration = value.parse().unwrap_or(f64::NAN),
+                "generated_by" => delivery.generated_by = value,
+                "checksum" => delivery.checksum = Some(value),
+                _ => return Err(unknown_field(&name)),
+            }
+        }
+        Ok(delivery)
+    }
+
+    fn from_fields(mut fields: Fields, uuid: Uuid) -> Result<Self, ApiError> {
+        if let Some(named) = fields.optional_text("uuid")?
+            && parse_uuid(&named) != Some(uuid)
+        {
+            let message = format!("uuid is {named:?}, but the address names {uuid}");
+            return Err(ApiError::refused("uuid", message));
+        }
+        let image = fields.text("image")?;
+        let png = BASE64_STANDARD
+            .decode(image.trim_ascii_end())
+            .map_err(|error| ApiError::refused("image", format!("image is no base64: {error}")))?;
+        let delivery = Delivery {
+            png: png.into(),
+            duration: fields.number("duration")?,
+            generated_by: fields.text("generated_by")?,
+            checksum: fields.optional_text("checksum")?,
+            size: fields.optional_integer("size")?,
+        };
+        match fields.names().next() {
+            Some(name) if NewFractal::has(name) => Err(ApiError::refused(
+                name,
+                format!("{name} was settled when the fractal was accepted"),
+            )),
+            Some(name) => Err(unknown_field(name)),
+            None => Ok(delivery),
+        }
+    }
+
+    /// Holds what was said of the image against the image, and the image against what was asked.
+    fn check(self, spec: &FractalSpec) -> Result<(Outcome, Bytes), ApiError> {
+        if !self.duration.is_finite() || self.duration < 0.0 {
+            let message = "duration must be the seconds it took to render";
+            return Err(ApiError::refused("duration", message));
+        }
+        let name = &self.generated_by;
+        if name.is_empty() || name.chars().count() > NAME_CHARS {
+            let message = format!("generated_by must be a name of 1 to {NAME_CHARS} characters");
+            return Err(ApiError::refused("generated_by", message));
+        }
+        let size = self.png.len();
+        if let Some(said) = self.size
+            && said != size as i64
+        {
+            let message = format!("size is {said}, but the image has {size} bytes");
+            return Err(ApiError::refused("size", message));
+        }
+        let checksum = checksum(&self.png);
+        if let Some(said) = self.checksum
+            && said != checksum
+        {
+            let message = format!("checksum is {said:?}, but the image's is {checksum}");
+            return Err(ApiError::refused("checksum", message));
+        }
+        check_png(&self.png, spec)?;
+        let outcome = Outcome {
+            checksum,
+            size: size as u64,
+            duration: self.duration,
+            generated_by: self.generated_by,
+        };
+        Ok((outcome, self.png))
+    }
+}
+
+/// The fields of a request for a fractal.
+struct NewFractal;
+
+impl NewFractal {
+    fn has(name: &str) -> bool {
+        matches!(
+            name,
+            "width" | "height" | "iterations" | "xa" | "xb" | "ya" | "yb" | "c_re" | "c_im"
+        )
+    }
+}
+
+/// Decodes the whole file, row by row so that a large one takes little memory.
+fn check_png(bytes: &[u8], spec: &FractalSpec) -> Result<(), ApiError> {
+    let mut reader = png::Decoder::new(Cursor::new(bytes))
+        .read_info()
+        .map_err(|error| broken(&error.to_string()))?;
+    let (width, height) = reader.info().size();
+    if (width, height) != (spec.width, spec.height) {
+        let message = format!(
+            "the image has {width} x {height} pixels, but the fractal {} x {}",
+            spec.width, spec.height
+        );
+        return Err(ApiError::refused("image", message));
+    }
+    loop {
+        match reader.next_row() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(broken(&error.to_string())),
+        }
+    }
+}
+
+fn broken(why: &str) -> ApiError {
+    ApiError::refused("image", format!("the image is no valid PNG file: {why}"))
+}

@@ -1,0 +1,80 @@
+//! The HTTP API and the web page: routes by resource.
+//!
+//! The original's routes and documents, without its faults; `/v1/openapi.json` describes them.
+
+mod body;
+mod delivery;
+mod error;
+mod events;
+mod fractals;
+mod health;
+mod images;
+mod link;
+mod pages;
+mod query;
+mod request;
+pub mod serve;
+
+use std::sync::Arc;
+
+use axum::http::header;
+use axum::routing::get;
+use axum::{Router, middleware};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::farm::Farm;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct Api {
+    farm: Arc<Farm>,
+    hub: Arc<events::Hub>,
+    uploads: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "faafo",
+    description = "A fractal render farm: create fractals, watch them being rendered, fetch the images."
+))]
+struct Description;
+
+/// All routes. Event streams end, and readiness with them, when `stop` is cancelled.
+pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
+    let api = Api {
+        hub: Arc::new(events::Hub::start(&farm, stop.clone())),
+        farm,
+        uploads: Arc::new(Semaphore::new(delivery::UPLOADS)),
+        stop,
+    };
+    let (documented, openapi) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(fractals::create, fractals::list))
+        .routes(routes!(fractals::show, fractals::delete, delivery::deliver))
+        .routes(routes!(fractals::retry))
+        .routes(routes!(images::image))
+        .routes(routes!(events::events))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    // A description made of derived parts always serialises.
+    let openapi = Bytes::from(openapi.to_json().unwrap_or_default());
+    let openapi = ([(header::CONTENT_TYPE, "application/json")], openapi);
+    documented
+        .route("/v1/openapi.json", get(|| std::future::ready(openapi)))
+        .route("/", get(pages::index))
+        .route("/index", get(pages::index))
+        .route("/index/{page}", get(pages::index_page))
+        .route("/view/{uuid}", get(pages::view))
+        .route("/static/{*path}", get(pages::file))
+        .route("/favicon.ico", get(pages::favicon))
+        .with_state(api)
+        .layer(middleware::from_fn(request::guard))
+        .layer(middleware::from_fn(request::dress))
+        .layer(middleware::from_fn(request::identify))
+}

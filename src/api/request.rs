@@ -1,0 +1,125 @@
+//! What every request goes through: an id, a line in the log, and a guard for the browser's sake.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::error::ApiError;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, or keeps the one that a proxy gave it; logs how it ended.
+///
+/// Writes and errors are logged at the usual level, what only reads at `debug`.
+pub async fn identify(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = given_id(request.headers()).unwrap_or_else(new_id);
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    let ms = begun.elapsed().as_secs_f64() * 1e3;
+    let _in_span = span.enter();
+    if status.is_server_error() {
+        tracing::error!(%method, path, status = status.as_u16(), ms, "answered");
+    } else if status.is_client_error() || !method.is_safe() {
+        tracing::info!(%method, path, status = status.as_u16(), ms, "answered");
+    } else {
+        tracing::debug!(%method, path, status = status.as_u16(), ms, "answered");
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let id = headers.get(REQUEST_ID)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let fits = (1..=64).contains(&id.len()) && id.as_bytes().iter().all(plain);
+    fits.then(|| id.clone())
+}
+
+fn new_id() -> HeaderValue {
+    static START: LazyLock<u32> = LazyLock::new(rand::random);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    HeaderValue::try_from(format!("{:08x}-{count:x}", *START))
+        .unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Keeps other sites' pages, open in a browser on this machine, from writing.
+///
+/// Browsers send `Origin` with such requests; and a site that points its own name at this machine
+/// still sends that name as `Host`.
+pub async fn guard(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if !request.method().is_safe() {
+        let host = text(headers, header::HOST).unwrap_or_default();
+        if !is_own_name(host) {
+            let message = format!("requests that write must name this host, not {host:?}");
+            return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
+        }
+        let origin = text(headers, header::ORIGIN);
+        if let Some(origin) = origin.filter(|origin| *origin != format!("http://{host}")) {
+            let message = format!("pages of {origin} may not write here");
+            return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
+        }
+    }
+    next.run(request).await
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Names that no other site can have: addresses, and `localhost`. Clients older than HTTP/1.1 send
+/// none.
+fn is_own_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host.is_empty() || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// Turns the router's own bare answers into this API's: a document for 404 and 405, and the
+/// methods of a route for OPTIONS.
+pub async fn dress(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let routed = request.extensions().get::<MatchedPath>().is_some();
+    let response = next.run(request).await;
+    match response.status() {
+        StatusCode::NOT_FOUND if !routed => {
+            let message = format!("there is nothing at {path}");
+            ApiError::new(StatusCode::NOT_FOUND, message).into_response()
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let mut dressed = match method {
+                Method::OPTIONS => StatusCode::OK.into_response(),
+                method => {
+                    let message = format!("{path} does not take {method}");
+                    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message).into_response()
+                }
+            };
+            if let Some(allow) = response.headers().get(header::ALLOW) {
+                let allow = format!("{},OPTIONS", allow.to_str().unwrap_or_default());
+                if let Ok(allow) = HeaderValue::try_from(allow) {
+                    dressed.headers_mut().insert(header::ALLOW, allow);
+                }
+            }
+            dressed
+        }
+        _ => response,
+    }
+}

@@ -1,0 +1,180 @@
+//! The client's side of HTTP v1.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
+
+#[derive(Args, Clone, Debug)]
+pub struct ClientArgs {
+    /// Address of the farm
+    #[arg(
+        long,
+        env = "FAAFO_ENDPOINT_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    endpoint_url: Url,
+}
+
+/// A server has this long to accept a connection, and to begin an answer.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// An error status, and the server's words for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    pub status: StatusCode,
+    pub message: String,
+    pub field: Option<String>,
+}
+
+impl Client {
+    pub fn new(args: &ClientArgs) -> Result<Self, Failure> {
+        let base = args.endpoint_url.clone();
+        if !matches!(base.scheme(), "http" | "https") {
+            let message = format!("--endpoint-url {base} must begin with http:// or https://");
+            return Err(Failure::Usage(message));
+        }
+        // Fails only if there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIME)
+            .read_timeout(ANSWER_TIME)
+            .user_agent(concat!("faafo/", env!("CARGO_PKG_VERSION")));
+        if base.scheme() == "http" {
+            // Otherwise a system without certificates could not even talk plain HTTP.
+            http = http.tls_certs_only([]);
+        }
+        let http = http
+            .build()
+            .context("cannot prepare TLS; are certificates installed (package ca-certificates)?")?;
+        Ok(Client { http, base })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let base = self.base.as_str().trim_end_matches('/');
+        self.http.request(method, format!("{base}{path}"))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(response);
+        }
+        let (message, field) = match response.json::<ErrorDoc>().await {
+            Ok(doc) => (doc.message, doc.field),
+            Err(_) => (format!("{} answered {status}", self.base), None),
+        };
+        Err(anyhow!(Refused {
+            status,
+            message,
+            field
+        }))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let response = self.send(request).await?;
+        response
+            .json()
+            .await
+            .with_context(|| format!("{} does not answer like a faafo", self.base))
+    }
+
+    /// A connection that did not come about, or broke, in words that help.
+    pub fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        let base = &self.base;
+        if !error.is_connect() {
+            return anyhow!(error.without_url()).context(format!("lost the farm at {base}"));
+        }
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        anyhow!(
+            "cannot reach a farm at {base}: {cause}; \
+             start one with `faafo all`, or name another with --endpoint-url"
+        )
+    }
+
+    pub async fn create(&self, fractal: &NewFractalDoc) -> anyhow::Result<FractalDoc> {
+        let request = self.request(Method::POST, "/v1/fractal").json(fractal);
+        self.read(request).await
+    }
+
+    pub async fn show(&self, uuid: Uuid) -> anyhow::Result<FractalDoc> {
+        let path = format!("/v1/fractal/{uuid}");
+        self.read(self.request(Method::GET, &path)).await
+    }
+
+    pub async fn delete(&self, uuid: Uuid) -> anyhow::Result<()> {
+        let path = format!("/v1/fractal/{uuid}");
+        self.send(self.request(Method::DELETE, &path)).await?;
+        Ok(())
+    }
+
+    pub async fn retry(&self, uuid: Uuid) -> anyhow::Result<FractalDoc> {
+        let path = format!("/v1/fractal/{uuid}/retry");
+        self.read(self.request(Method::POST, &path)).await
+    }
+
+    /// The first `count` fractals, at most 100, that the search finds.
+    pub async fn search(&self, q: &Value, count: usize) -> anyhow::Result<ListDoc> {
+        let request = self.request(Method::GET, "/v1/fractal").query(&[
+            ("results_per_page", count.to_string()),
+            ("q", q.to_string()),
+        ]);
+        self.read(request).await
+    }
+
+    pub async fn image(&self, uuid: Uuid) -> anyhow::Result<Response> {
+        let path = format!("/fractal/{uuid}");
+        self.send(self.request(Method::GET, &path)).await
+    }
+
+    pub async fn events(&self) -> anyhow::Result<Response> {
+        self.send(self.request(Method::GET, "/v1/events")).await
+    }
+}
+
+/// Whether an error is the server's, with this status.
+pub fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
+    error
+        .downcast_ref::<Refused>()
+        .is_some_and(|refused| refused.status == status)
+}
+
+/// The failure of a command that names one fractal.
+pub fn failure(error: anyhow::Error) -> Failure {
+    let Some(refused) = error.downcast_ref::<Refused>() else {
+        return error.into();
+    };
+    match refused.status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
+            Failure::Usage(refused.message.clone())
+        }
+        StatusCode::NOT_FOUND => Failure::Failed(anyhow!(
+            "{}; `faafo list` shows what there is",
+            refused.message
+        )),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,220 @@
+//! `faafo create`: ask for fractals, and wait for them if told to.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::StatusCode;
+use uuid::Uuid;
+
+use super::client::{self, Client, ClientArgs, Refused};
+use super::output::{self, Format, FractalWriter};
+use super::spec::{SpecArgs, whole_between};
+use super::watch::Stream;
+use super::{Done, Failure};
+use crate::fractal::Draft;
+use crate::wire::{FractalDoc, NewFractalDoc, StatusDoc};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  faafo create                            one to ten random fractals, as the original does
+  faafo create --tasks 1 --width 512 --height 512 --xa=-2 --xb=2 --ya=-1.5 --yb=1.5
+  faafo create --tasks 1000 --wait        a thousand, with a progress bar
+  faafo create --c-re=-0.8 --c-im=0.156 -f json")]
+pub struct CreateArgs {
+    /// How many [default: random]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    tasks: Option<i64>,
+
+    #[command(flatten)]
+    spec: SpecArgs,
+
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        help_heading = "Ranges of random values"
+    )]
+    min_tasks: i64,
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        help_heading = "Ranges of random values"
+    )]
+    max_tasks: i64,
+
+    /// Wait until all are done; exit 1 if one fails
+    #[arg(long)]
+    wait: bool,
+
+    /// How to print them; without it, the uuids
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+/// Requests under way at a time.
+const CONCURRENT: usize = 32;
+
+/// How often a request that did not get through is sent again, and the first pause before that.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub async fn run(args: CreateArgs) -> Done {
+    let client = Client::new(&args.client)?;
+    let mut random = rand::rng();
+    let tasks = match args.tasks {
+        Some(tasks) => tasks,
+        None => whole_between(&mut random, "tasks", args.min_tasks, args.max_tasks)?,
+    };
+    let bar = bar(u64::try_from(tasks).unwrap_or(0), "creating");
+    let drafts = (0..tasks).map(|_| args.spec.draw(&mut random));
+    let posts = futures_util::stream::iter(drafts).map(|draft| {
+        let client = &client;
+        async move {
+            let new = document(Uuid::new_v4(), draft?);
+            create(client, &new).await.map_err(client::failure)
+        }
+    });
+    let mut posts = posts.buffer_unordered(CONCURRENT);
+    let mut writer = args.format.map(FractalWriter::begin).transpose()?;
+    let mut created = HashSet::new();
+    while let Some(fractal) = posts.next().await {
+        let fractal = fractal?;
+        created.insert(fractal.uuid);
+        bar.inc(1);
+        // With --wait the whole document is worth printing only at the end.
+        match &mut writer {
+            None => bar.suspend(|| output::print(&format!("{}\n", fractal.uuid)))?,
+            Some(writer) if !args.wait => bar.suspend(|| writer.write(&fractal))?,
+            Some(_) => {}
+        }
+    }
+    bar.finish_and_clear();
+    let failed = match args.wait {
+        true => wait(&client, created, writer.as_mut()).await?,
+        false => 0,
+    };
+    if let Some(writer) = writer {
+        writer.end()?;
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(anyhow::anyhow!(
+            "{failed} of {tasks} fractals failed or were deleted; \
+             `faafo list --status failed` shows them, `faafo retry UUID` tries again"
+        ))),
+    }
+}
+
+fn document(uuid: Uuid, draft: Draft) -> NewFractalDoc {
+    NewFractalDoc {
+        uuid: Some(uuid),
+        width: draft.width,
+        height: draft.height,
+        iterations: draft.iterations,
+        xa: draft.plane.xa,
+        xb: draft.plane.xb,
+        ya: draft.plane.ya,
+        yb: draft.plane.yb,
+        c_re: draft.c_re,
+        c_im: draft.c_im,
+    }
+}
+
+/// Posts, again where it makes sense. The uuid is ours: if an answer got lost on its way, the
+/// server finds the fractal there already, and that is as good.
+async fn create(client: &Client, new: &NewFractalDoc) -> anyhow::Result<FractalDoc> {
+    let mut pause = PAUSE;
+    for again in 0.. {
+        let error = match client.create(new).await {
+            Ok(fractal) => return Ok(fractal),
+            Err(error) => error,
+        };
+        let refused = error.downcast_ref::<Refused>();
+        let lost = refused.is_none_or(|refused| {
+            matches!(
+                refused.status,
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+            )
+        });
+        let taken = refused.is_some_and(|refused| refused.field.as_deref() == Some("uuid"));
+        match new.uuid {
+            Some(uuid) if taken && again > 0 => return client.show(uuid).await,
+            _ if lost && again + 1 < TRIES => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            _ => return Err(error),
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+/// Waits until all of `open` are done, writing each; returns how many will never be.
+async fn wait(
+    client: &Client,
+    mut open: HashSet<Uuid>,
+    mut writer: Option<&mut FractalWriter>,
+) -> Result<usize, Failure> {
+    let bar = bar(open.len() as u64, "rendering");
+    let mut lost = 0;
+    let mut settle = |fractal: FractalDoc, open: &mut HashSet<Uuid>| -> Done {
+        let settled = matches!(fractal.status, StatusDoc::Done | StatusDoc::Failed);
+        if settled && open.remove(&fractal.uuid) {
+            lost += usize::from(fractal.status == StatusDoc::Failed);
+            bar.inc(1);
+            if let Some(writer) = &mut writer {
+                bar.suspend(|| writer.write(&fractal))?;
+            }
+        }
+        Ok(())
+    };
+    let mut deleted = 0;
+    let mut stream = Stream::new(client);
+    while !open.is_empty() {
+        let event = stream.next().await?;
+        match event.name.as_str() {
+            "done" | "failed" => settle(event.fractal()?, &mut open)?,
+            "deleted" => {
+                let gone = event.uuid()?;
+                deleted += usize::from(open.remove(&gone));
+            }
+            // The stream is new, or has missed something: look at what is still open.
+            "queue" if !stream.is_fresh() => {}
+            "queue" | "resync" => {
+                let uuids: Vec<_> = open.iter().copied().collect();
+                for some in uuids.chunks(100) {
+                    let q = serde_json::json!({
+                        "filters": [{"name": "uuid", "op": "in", "val": some}]
+                    });
+                    let found = client.search(&q, 100).await?.objects;
+                    let there: HashSet<_> = found.iter().map(|fractal| fractal.uuid).collect();
+                    for fractal in found {
+                        settle(fractal, &mut open)?;
+                    }
+                    for gone in some.iter().filter(|uuid| !there.contains(uuid)) {
+                        deleted += usize::from(open.remove(gone));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    bar.finish_and_clear();
+    Ok(lost + deleted)
+}
+
+/// A progress bar; indicatif shows it on terminals only.
+fn bar(len: u64, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+    ProgressBar::new(len)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}

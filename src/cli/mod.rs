@@ -1,0 +1,152 @@
+//! The command line: one file a command.
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
+//! 2 bad usage.
+
+mod client;
+mod create;
+mod delete;
+mod get;
+mod list;
+mod node;
+mod output;
+mod render;
+mod retry;
+mod show;
+mod spec;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  faafo all --demo                        start a farm with ten fractals, and open the printed address
+  faafo create --tasks 5 --wait           create five random fractals and wait until they are done
+  faafo create --width 1920 --height 1080 --c-re=-0.8 --c-im=0.156
+  faafo list --status done                what there is
+  faafo get UUID -o picture.png           fetch an image
+  faafo watch                             see what the farm does
+  faafo render --c-re=-0.4 --c-im=0.6 -o picture.png    render without any farm
+";
+
+#[derive(Parser)]
+#[command(
+    name = "faafo",
+    version,
+    about = "A fractal render farm in one binary.",
+    before_help = EXAMPLES,
+    help_template = "{about-with-newline}\n{before-help}\n{usage-heading} {usage}\n\n{all-args}{after-help}",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a whole farm: server, queue, store and workers
+    All(node::AllArgs),
+    /// Run the server, queue and store, without workers
+    Api(node::ApiArgs),
+    /// Create fractals
+    Create(create::CreateArgs),
+    /// List fractals
+    List(list::ListArgs),
+    /// Show all there is to know of a fractal
+    Show(show::ShowArgs),
+    /// Fetch the image of a fractal
+    Get(get::GetArgs),
+    /// Delete fractals
+    Delete(delete::DeleteArgs),
+    /// Queue fractals again that have failed
+    Retry(retry::RetryArgs),
+    /// Watch what the farm does
+    Watch(watch::WatchArgs),
+    /// Render a picture to a file, without a farm
+    Render(render::RenderArgs),
+}
+
+/// How a command ends that does not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be done: exit code 1.
+    Failed(anyhow::Error),
+    /// It makes no sense as asked: exit code 2.
+    Usage(String),
+    /// Some of several items failed, and that has been told: exit code 1.
+    Told,
+    /// Nobody reads the output any more, as after `| head`: nothing to tell, exit code 0.
+    OutputClosed,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        match error.downcast_ref::<std::io::Error>() {
+            Some(io) if io.kind() == std::io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::Failed(error),
+        }
+    }
+}
+
+type Done = Result<(), Failure>;
+
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Some(command) => run(command),
+        None => help(),
+    };
+    match done {
+        Ok(()) | Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => {
+            eprintln!("faafo: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("faafo: {message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Told) => ExitCode::FAILURE,
+    }
+}
+
+fn help() -> Done {
+    let help = Cli::command().render_help();
+    output::print(&help.to_string())
+}
+
+fn run(command: Command) -> Done {
+    match command {
+        Command::All(args) => node::all(args),
+        Command::Api(args) => node::api(args),
+        Command::Render(args) => render::run(&args),
+        Command::Create(args) => on_network(create::run(args)),
+        Command::List(args) => on_network(list::run(args)),
+        Command::Show(args) => on_network(show::run(args)),
+        Command::Get(args) => on_network(get::run(args)),
+        Command::Delete(args) => on_network(delete::run(args)),
+        Command::Retry(args) => on_network(retry::run(args)),
+        Command::Watch(args) => on_network(watch::run(args)),
+    }
+}
+
+/// Clients wait far more than they compute: one thread does.
+fn on_network(command: impl Future<Output = Done>) -> Done {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,150 @@
+//! A running node: which parts a role starts, and in what order they stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::config::{Config, LogFormat};
+use crate::demo;
+use crate::farm::{Farm, SubmitError};
+use crate::queue::LocalQueue;
+use crate::render;
+use crate::store::{OpenError, Sqlite, Store, StoreError};
+use crate::worker::{self, Workers};
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Role {
+    /// Render here, or leave that to others.
+    pub renders: bool,
+    /// Fill an empty gallery.
+    pub demo: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("cannot listen on {address}: {error}{}", hint(error))]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot fill the gallery: {0}")]
+    Demo(#[from] SubmitError),
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program, perhaps another faafo, has that port: choose one with --bind-port"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 are for root: choose one with --bind-port"
+        }
+        _ => "",
+    }
+}
+
+/// Of the time that stopping may take, renders get this much to finish: begun anew elsewhere they
+/// are done soon, and whoever pressed Ctrl-C waits.
+const RENDERS_FINISH: Duration = Duration::from_secs(5);
+
+/// Runs until the process is told to stop.
+pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
+    let begun = Instant::now();
+    let mut signals = Signals::new()?;
+    let listen = |error| NodeError::Listen {
+        address: config.address,
+        error,
+    };
+    let listener = TcpListener::bind(config.address).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data_dir)?);
+    let queue = Arc::new(LocalQueue::start(store.clone()));
+    let farm = Arc::new(Farm::open(store, queue, config.policy).await?);
+    let workers = role.renders.then(|| start_workers(&config, farm.clone()));
+
+    let stop = CancellationToken::new();
+    let app = api::router(farm.clone(), stop.clone());
+    let server = tokio::spawn(api::serve::serve(listener, app, stop.clone()));
+    announce(&config, address, begun);
+    if role.demo {
+        demo::fill(&farm).await?;
+    }
+
+    signals.stop().await;
+    tracing::info!("stopping");
+    stop.cancel();
+    let drained = async {
+        if let Some(workers) = workers {
+            let patience = RENDERS_FINISH.min(config.grace_period / 2);
+            workers.drain(patience).await;
+        }
+        // A panic in the server has been told already.
+        let _ = server.await;
+    };
+    tokio::select! {
+        () = drained => tracing::info!("stopped"),
+        () = tokio::time::sleep(config.grace_period) => {
+            tracing::warn!("the grace period is over: stopping in the middle; nothing accepted is lost");
+        }
+        () = signals.stop() => tracing::warn!("told twice: stopping in the middle; nothing accepted is lost"),
+    }
+    Ok(())
+}
+
+fn start_workers(config: &Config, farm: Arc<Farm>) -> Workers {
+    // Fails only if a pool is there already, which then serves as well.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(config.workers)
+        .thread_name(|n| format!("render-{n}"))
+        .build_global();
+    let host = worker::host_name();
+    Workers::start(config.workers, &host, render::render_to_vec, farm)
+}
+
+fn announce(config: &Config, address: SocketAddr, begun: Instant) {
+    tracing::info!(
+        %address,
+        data = %config.data_dir.display(),
+        ms = begun.elapsed().as_millis() as u64,
+        "ready"
+    );
+    if config.log_format == LogFormat::Text {
+        eprintln!("\n  The farm is open: http://{address}/   (Ctrl-C closes it)\n");
+    }
+}
+
+/// Being told to stop, by a service manager or from the keyboard.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

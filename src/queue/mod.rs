@@ -1,0 +1,37 @@
+//! The hint: tasks to do. What it loses the store still has, and brings back.
+
+mod local;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::fractal::FractalSpec;
+use crate::render::Cancel;
+pub use local::LocalQueue;
+
+/// A fractal to render, on its way to a worker.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub uuid: Uuid,
+    pub spec: FractalSpec,
+    /// Set when nobody wants the image any more.
+    pub cancel: Cancel,
+}
+
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// The store has a new waiting fractal, younger than all others.
+    fn added(&self);
+
+    /// A task that had been handed out waits again.
+    fn returned(&self, uuid: Uuid);
+
+    /// A task that had been handed out needs no more work.
+    fn settled(&self, uuid: Uuid);
+
+    /// The fractal is gone: hand it out no more, and stop the render that may be on.
+    fn forget(&self, uuid: Uuid);
+
+    /// The next task, oldest first. Dropping the call loses none.
+    async fn take(&self) -> Task;
+}

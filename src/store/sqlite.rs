@@ -1,0 +1,496 @@
+//! The store in one SQLite file, made for one process.
+//!
+//! Write-ahead log with full synchronisation: what was answered survives a power cut. All writes
+//! go through [`Writer`]; readers have connections and threads of their own and never wait for it.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
+use tokio::sync::{oneshot, watch};
+use uuid::Uuid;
+
+use super::search::{Column, Comparison, Filter, Search, Value};
+use super::sql::Sql;
+use super::writer::{Group, Writer};
+use super::{
+    Counts, Finished, Image, Lookup, Page, Result, RowId, Store, StoreError, Waiting, now, rows,
+    schema,
+};
+use crate::fractal::{Fractal, FractalSpec, Outcome, Status};
+
+const READERS: usize = 3;
+
+/// Reads that may wait for a free reader; one more is turned away.
+const WAITING_READS: usize = 4096;
+
+/// The log is folded back into the file at this many pages of 4 KiB, and cut to that size.
+const LOG_PAGES: u32 = 4096;
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+pub struct Sqlite {
+    writer: Writer,
+    reads: flume::Sender<Read>,
+    /// Held as long as the store is open: one process a folder.
+    _lock: File,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot use {path} as data folder: {error}; name another with --data-dir")]
+    Folder { path: String, error: std::io::Error },
+    #[error("another faafo uses the data folder {path}: stop it, or name another with --data-dir")]
+    InUse { path: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Sqlite {
+    /// Opens the store in `folder`, making both where they are not there yet.
+    pub fn open(folder: &Path) -> Result<Sqlite, OpenError> {
+        let in_folder = |error| OpenError::Folder {
+            path: folder.display().to_string(),
+            error,
+        };
+        std::fs::create_dir_all(folder).map_err(in_folder)?;
+        let lock = File::create(folder.join("lock")).map_err(in_folder)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse {
+                    path: folder.display().to_string(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(in_folder(error)),
+        }
+        let file = folder.join("faafo.db");
+        let conn = writing_connection(&file)?;
+        let counts = count(&conn).map_err(StoreError::from)?;
+        let writer = Writer::start(conn, counts).map_err(in_folder)?;
+        let (reads, waiting) = flume::bounded::<Read>(WAITING_READS);
+        for n in 0..READERS {
+            let conn = reading_connection(&file)?;
+            let waiting = waiting.clone();
+            std::thread::Builder::new()
+                .name(format!("store-reader-{n}"))
+                .spawn(move || {
+                    for read in waiting {
+                        read(&conn);
+                    }
+                })
+                .map_err(in_folder)?;
+        }
+        Ok(Sqlite {
+            writer,
+            reads,
+            _lock: lock,
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let job: Read = Box::new(move |conn| {
+            if !tell.is_closed() {
+                // Whoever asked may have gone away meanwhile.
+                let _ = tell.send(read(conn));
+            }
+        });
+        self.reads.try_send(job).map_err(|_| StoreError::Busy)?;
+        Ok(told.await.map_err(|_| StoreError::Closed)??)
+    }
+
+    /// A write of one row and nothing large.
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&mut Group<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.writer.write(0, write).await
+    }
+
+    /// Total of a search that the counts already hold: that of everything, or of one status.
+    fn known_total(&self, filter: &Filter) -> Option<u64> {
+        let counts = *self.writer.counts().borrow();
+        match filter {
+            Filter::And(parts) if parts.is_empty() => Some(counts.total()),
+            Filter::And(parts) if parts.len() == 1 => self.known_total(&parts[0]),
+            Filter::Value(Column::Status, Comparison::Eq, Value::Text(name)) => {
+                Some(name.parse().map_or(0, |status| counts.of(status)))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn writing_connection(file: &Path) -> Result<Connection> {
+    let path = file.display().to_string();
+    let foreign = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path: path.clone() },
+        _ => error.into(),
+    };
+    let mut conn = Connection::open(file).map_err(foreign)?;
+    conn.pragma_update(None, "journal_mode", "wal")
+        .map_err(foreign)?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_PAGES * 4096)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    schema::migrate(&mut conn, &path)?;
+    Ok(conn)
+}
+
+fn reading_connection(file: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(file, flags)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+fn count(conn: &Connection) -> rusqlite::Result<Counts> {
+    let mut counts = Counts::default();
+    let mut statement = conn.prepare("SELECT status, count(*) FROM fractal GROUP BY status")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let status = row.get_ref(0)?.as_str()?.parse::<Status>();
+        *counts.slot(status.map_err(rusqlite::types::FromSqlError::other)?) =
+            row.get::<_, i64>(1)? as u64;
+    }
+    Ok(counts)
+}
+
+/// A uuid as the rows have it.
+fn key(uuid: Uuid) -> String {
+    uuid.hyphenated().to_string()
+}
+
+/// SQLite's integers end at 2^63; no count of rows comes near.
+fn integer(n: u64) -> Value {
+    Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// The fractal as the connection sees it.
+fn get(conn: &Connection, uuid: Uuid) -> rusqlite::Result<Option<Fractal>> {
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {} FROM fractal WHERE uuid = ?1", rows::FRACTAL));
+    let mut statement = conn.prepare_cached(&SQL)?;
+    statement.query_row([key(uuid)], rows::fractal).optional()
+}
+
+impl Group<'_> {
+    /// Writes the parts of the row that ever change, and keeps the counts.
+    fn update(&mut self, was: Status, fractal: &Fractal) -> Result<()> {
+        let outcome = fractal.outcome.as_ref();
+        let mut statement = self.conn.prepare_cached(
+            "UPDATE fractal SET status = ?2, attempts = ?3, error = ?4, checksum = ?5, size = ?6, \
+             duration = ?7, generated_by = ?8, finished_at = ?9 WHERE uuid = ?1",
+        )?;
+        statement.execute(params![
+            key(fractal.uuid),
+            fractal.status.as_str(),
+            fractal.attempts,
+            fractal.error,
+            outcome.map(|outcome| &outcome.checksum),
+            outcome.map(|outcome| outcome.size as i64),
+            outcome.map(|outcome| outcome.duration),
+            outcome.map(|outcome| &outcome.generated_by),
+            fractal.finished_at.map(|time| time.as_millisecond()),
+        ])?;
+        self.counts.moved(Some(was), Some(fractal.status));
+        Ok(())
+    }
+
+    /// `update` for a change that starts from one status only. `None`: it had another.
+    fn transition(
+        &mut self,
+        uuid: Uuid,
+        from: Status,
+        change: impl FnOnce(&mut Fractal),
+    ) -> Result<Option<Fractal>> {
+        match get(self.conn, uuid)? {
+            Some(mut fractal) if fractal.status == from => {
+                change(&mut fractal);
+                self.update(from, &fractal)?;
+                Ok(Some(fractal))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn insert(&mut self, fractal: &Fractal) -> Result<()> {
+        let FractalSpec {
+            width,
+            height,
+            iterations,
+            plane,
+            c,
+        } = fractal.spec;
+        let mut statement = self.conn.prepare_cached(
+            "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
+             status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        let inserted = statement.execute(params![
+            key(fractal.uuid),
+            width,
+            height,
+            iterations,
+            plane.xa,
+            plane.xb,
+            plane.ya,
+            plane.yb,
+            c.re,
+            c.im,
+            fractal.status.as_str(),
+            fractal.created_at.as_millisecond(),
+        ]);
+        match inserted {
+            Ok(_) => {
+                self.counts.moved(None, Some(fractal.status));
+                Ok(())
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                Err(StoreError::Duplicate(fractal.uuid))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal> {
+        self.write(move |group| {
+            if group.counts.queued >= most_queued {
+                return Err(StoreError::QueueFull(most_queued));
+            }
+            let fractal = Fractal {
+                uuid,
+                spec,
+                status: Status::Queued,
+                attempts: 0,
+                error: None,
+                outcome: None,
+                created_at: now(),
+                finished_at: None,
+            };
+            group.insert(&fractal)?;
+            Ok(fractal)
+        })
+        .await
+    }
+
+    async fn get(&self, uuid: Uuid) -> Result<Option<Fractal>> {
+        self.read(move |conn| get(conn, uuid)).await
+    }
+
+    async fn image(&self, uuid: Uuid, known: Option<String>) -> Result<Lookup> {
+        self.read(move |conn| {
+            let mut row = conn.prepare_cached(
+                "SELECT status, checksum, CASE WHEN checksum <> ?2 THEN png END \
+                 FROM fractal LEFT JOIN image USING (id) WHERE uuid = ?1",
+            )?;
+            let lookup = row.query_row(params![key(uuid), known.unwrap_or_default()], |row| {
+                let status = row.get_ref(0)?.as_str()?.parse::<Status>();
+                let status = status.map_err(rusqlite::types::FromSqlError::other)?;
+                Ok(match (row.get(1)?, row.get(2)?) {
+                    (Some(checksum), Some::<Vec<u8>>(png)) => Lookup::Image(Image {
+                        png: png.into(),
+                        checksum,
+                    }),
+                    (Some::<String>(_), None) => Lookup::Same,
+                    (None, _) => Lookup::NoImage(status),
+                })
+            });
+            Ok(lookup.optional()?.unwrap_or(Lookup::NoFractal))
+        })
+        .await
+    }
+
+    async fn search(&self, search: Search, skip: u64, count: u64) -> Result<Page> {
+        let known = self.known_total(&search.filter);
+        self.read(move |conn| {
+            let filter = Sql::filter(&search.filter);
+            let found = match known {
+                Some(total) => total,
+                None => {
+                    // Counting ends where the search does: what lies beyond its limit costs nothing.
+                    let sql = format!(
+                        "SELECT count(*) FROM (SELECT 1 FROM fractal{} LIMIT ?)",
+                        filter.text
+                    );
+                    let most = search
+                        .limit
+                        .map_or(u64::MAX, |n| n.saturating_add(search.offset));
+                    let most = integer(most);
+                    let mut statement = conn.prepare_cached(&sql)?;
+                    let values = params_from_iter(filter.values.iter().chain([&most]));
+                    statement.query_row(values, |row| row.get::<_, i64>(0))? as u64
+                }
+            };
+            let total = found
+                .saturating_sub(search.offset)
+                .min(search.limit.unwrap_or(u64::MAX));
+            let count = count.min(total.saturating_sub(skip));
+            if count == 0 {
+                return Ok(Page {
+                    total,
+                    fractals: Vec::new(),
+                });
+            }
+            let sql = format!(
+                "SELECT {} FROM fractal{}{} LIMIT ? OFFSET ?",
+                rows::FRACTAL,
+                filter.text,
+                Sql::order(&search),
+            );
+            let mut statement = conn.prepare_cached(&sql)?;
+            let window = [count, search.offset.saturating_add(skip)].map(integer);
+            let values = params_from_iter(filter.values.iter().chain(&window));
+            let fractals = statement
+                .query_map(values, rows::fractal)?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Page { total, fractals })
+        })
+        .await
+    }
+
+    async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>> {
+        self.read(move |conn| {
+            static SQL: LazyLock<String> = LazyLock::new(|| {
+                format!(
+                    "SELECT {} FROM fractal INDEXED BY fractal_waiting \
+                     WHERE status = 'queued' AND id > ?1 ORDER BY id LIMIT ?2",
+                    rows::WAITING
+                )
+            });
+            let mut statement = conn.prepare_cached(&SQL)?;
+            let found = statement.query_map(params![after, count as i64], rows::waiting)?;
+            found.collect()
+        })
+        .await
+    }
+
+    async fn start(&self, uuid: Uuid) -> Result<Option<Fractal>> {
+        self.write(move |group| {
+            group.transition(uuid, Status::Queued, |fractal| {
+                fractal.status = Status::Running;
+                fractal.attempts += 1;
+            })
+        })
+        .await
+    }
+
+    async fn give_back(&self, uuid: Uuid) -> Result<Option<Fractal>> {
+        self.write(move |group| {
+            group.transition(uuid, Status::Running, |fractal| {
+                fractal.status = Status::Queued;
+                fractal.attempts = fractal.attempts.saturating_sub(1);
+            })
+        })
+        .await
+    }
+
+    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Bytes) -> Result<Option<Finished>> {
+        self.writer
+            .write(png.len(), move |group| {
+                let Some(mut fractal) = get(group.conn, uuid)? else {
+                    return Ok(None);
+                };
+                let was = fractal.status;
+                if was == Status::Done {
+                    return Ok(Some(Finished::Before(fractal)));
+                }
+                fractal.status = Status::Done;
+                fractal.error = None;
+                fractal.outcome = Some(outcome);
+                fractal.finished_at = Some(now());
+                group.update(was, &fractal)?;
+                let mut statement = group.conn.prepare_cached(
+                    "INSERT INTO image (id, png) SELECT id, ?2 FROM fractal WHERE uuid = ?1",
+                )?;
+                statement.execute(params![key(uuid), png.as_ref()])?;
+                Ok(Some(Finished::Now(fractal)))
+            })
+            .await
+    }
+
+    async fn fail(&self, uuid: Uuid, reason: String, most: u32) -> Result<Option<Fractal>> {
+        self.write(move |group| {
+            group.transition(uuid, Status::Running, |fractal| {
+                fractal.error = Some(reason);
+                if fractal.attempts >= most {
+                    fractal.status = Status::Failed;
+                    fractal.finished_at = Some(now());
+                } else {
+                    fractal.status = Status::Queued;
+                }
+            })
+        })
+        .await
+    }
+
+    async fn retry(&self, uuid: Uuid) -> Result<Option<(Fractal, bool)>> {
+        self.write(move |group| {
+            let again = group.transition(uuid, Status::Failed, |fractal| {
+                fractal.status = Status::Queued;
+                fractal.attempts = 0;
+                fractal.finished_at = None;
+            })?;
+            match again {
+                Some(fractal) => Ok(Some((fractal, true))),
+                None => Ok(get(group.conn, uuid)?.map(|fractal| (fractal, false))),
+            }
+        })
+        .await
+    }
+
+    async fn delete(&self, uuid: Uuid) -> Result<bool> {
+        self.write(move |group| {
+            let mut statement = group
+                .conn
+                .prepare_cached("DELETE FROM fractal WHERE uuid = ?1 RETURNING status")?;
+            let status: Option<String> = statement
+                .query_row([key(uuid)], |row| row.get(0))
+                .optional()?;
+            let Some(status) = status else {
+                return Ok(false);
+            };
+            group.counts.moved(status.parse().ok(), None);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn recover(&self, most: u32) -> Result<u64> {
+        self.write(move |group| {
+            let failed = group.conn.execute(
+                "UPDATE fractal SET status = 'failed', finished_at = ?2, \
+                 error = 'the process ended ' || attempts || ' times while rendering this' \
+                 WHERE status = 'running' AND attempts >= ?1",
+                params![most, now().as_millisecond()],
+            )?;
+            let queued = group.conn.execute(
+                "UPDATE fractal SET status = 'queued' WHERE status = 'running'",
+                [],
+            )?;
+            if failed + queued > 0 {
+                group.counts = count(group.conn)?;
+            }
+            Ok((failed + queued) as u64)
+        })
+        .await
+    }
+
+    fn counts(&self) -> watch::Receiver<Counts> {
+        self.writer.counts()
+    }
+}

@@ -1,0 +1,177 @@
+//! One thread writes, and writes that wait share a transaction.
+//!
+//! A commit costs a flush of the disk, whether it holds one row or a hundred. While one flush
+//! runs, further writes gather; the next transaction takes them all. Callers hear of success only
+//! after the commit that holds their write.
+
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{oneshot, watch};
+
+use super::{Counts, Result, StoreError};
+
+/// Most writes, and most bytes of images, in one transaction: beyond these a larger group gains
+/// nothing and only makes the first caller wait.
+const GROUP_WRITES: usize = 256;
+const GROUP_BYTES: usize = 2 << 20;
+
+/// Writes that may wait before a caller has to. Each holds at most one image.
+const WAITING: usize = 1024;
+
+/// What a write sees: the connection inside the transaction, and the counts it keeps in step.
+pub struct Group<'a> {
+    pub conn: &'a Connection,
+    pub counts: Counts,
+}
+
+struct Job {
+    /// Bytes it writes, roughly.
+    weight: usize,
+    /// Writes, and returns what tells the caller once the transaction has ended. An `Err` spoils
+    /// the whole group: the engine itself has failed.
+    write: Box<dyn FnOnce(&mut Group<'_>) -> (Answer, Result<()>) + Send>,
+}
+
+/// Tells the caller how its write ended, given how the transaction did.
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Where writes are handed in. Dropped, it lets the thread finish what waits.
+pub struct Writer {
+    jobs: Option<flume::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    counts: watch::Receiver<Counts>,
+}
+
+impl Writer {
+    pub fn start(conn: Connection, counts: Counts) -> std::io::Result<Writer> {
+        let (jobs, waiting) = flume::bounded(WAITING);
+        let (publish, published) = watch::channel(counts);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || run(&conn, &waiting, &publish))?;
+        Ok(Writer {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            counts: published,
+        })
+    }
+
+    pub fn counts(&self) -> watch::Receiver<Counts> {
+        self.counts.clone()
+    }
+
+    /// Runs `write` in the next transaction and returns what it returned, once that is on disk.
+    ///
+    /// A write that fails must have changed nothing, unless with an error of the engine's, which
+    /// undoes the whole group.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        weight: usize,
+        write: impl FnOnce(&mut Group<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tell, told) = oneshot::channel();
+        let job = Job {
+            weight,
+            write: Box::new(move |group| {
+                let written = write(group);
+                let spoilt = match &written {
+                    Err(error) if error.is_of_the_engine() => Err(error.clone()),
+                    _ => Ok(()),
+                };
+                let answer: Answer = Box::new(move |committed| {
+                    // A caller that has gone away does not mind.
+                    let _ = tell.send(committed.and(written));
+                });
+                (answer, spoilt)
+            }),
+        };
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.send_async(job).await.map_err(|_| StoreError::Closed)?;
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to say that its callers have not heard.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(conn: &Connection, waiting: &flume::Receiver<Job>, publish: &watch::Sender<Counts>) {
+    while let Ok(first) = waiting.recv() {
+        let before = *publish.borrow();
+        let mut group = Group {
+            conn,
+            counts: before,
+        };
+        let mut answers = Vec::new();
+        let committed = transaction(&mut group, first, waiting, &mut answers);
+        match &committed {
+            Ok(()) => {
+                if group.counts != before {
+                    publish.send_replace(group.counts);
+                }
+            }
+            Err(error) => {
+                tracing::error!(writes = answers.len(), %error, "a store transaction failed");
+                if !conn.is_autocommit() {
+                    // If even this fails, so will the next BEGIN, and its callers will hear of it.
+                    let _ = conn.execute_batch("ROLLBACK");
+                }
+            }
+        }
+        for answer in answers {
+            answer(committed.clone());
+        }
+    }
+}
+
+fn transaction(
+    group: &mut Group<'_>,
+    first: Job,
+    waiting: &flume::Receiver<Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<()> {
+    group.conn.execute_batch("BEGIN IMMEDIATE")?;
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(job) = next {
+        bytes += job.weight;
+        let (answer, written) = (job.write)(group);
+        answers.push(answer);
+        written?;
+        next = if answers.len() < GROUP_WRITES && bytes < GROUP_BYTES {
+            waiting.try_recv().ok()
+        } else {
+            None
+        };
+    }
+    Ok(group.conn.execute_batch("COMMIT")?)
+}
+
+impl StoreError {
+    /// Whether the transaction cannot go on, as against a write that was turned down.
+    fn is_of_the_engine(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::Busy | Self::Engine(_))
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map(|error| error.code);
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        if code == Some(ErrorCode::DiskFull) || extended == Some(SHM_CANNOT_GROW) {
+            StoreError::DiskFull
+        } else {
+            StoreError::Engine(error.to_string())
+        }
+    }
+}
+
+/// SQLITE_IOERR_SHMSIZE: a full disk met while the index of the write-ahead log had to grow.
+const SHM_CANNOT_GROW: i32 = 4874;

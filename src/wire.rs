@@ -1,0 +1,201 @@
+//! The JSON documents of HTTP v1, for the server that sends them and the client that reads them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::fractal::{Fractal, Status};
+use crate::store::Counts;
+
+/// A fractal. The first thirteen fields are the original's; its image is at `/fractal/{uuid}`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FractalDoc {
+    /// SHA-256 of the PNG file, in lower-case hexadecimal; null until it is done.
+    pub checksum: Option<String>,
+    /// Seconds it took to render.
+    pub duration: Option<f64>,
+    /// Name of the host that rendered it.
+    pub generated_by: Option<String>,
+    /// Rows.
+    pub height: u32,
+    /// Most escape steps a pixel is followed for.
+    pub iterations: u32,
+    /// Bytes of the PNG file.
+    pub size: Option<u64>,
+    /// Always null; part of the original's documents.
+    pub url: Option<String>,
+    pub uuid: Uuid,
+    /// Pixels in a row.
+    pub width: u32,
+    /// Real part at the left edge.
+    pub xa: f64,
+    /// Real part at the right edge.
+    pub xb: f64,
+    /// Imaginary part at the top.
+    pub ya: f64,
+    /// Imaginary part at the bottom.
+    pub yb: f64,
+    /// Real part of the constant of z² + c.
+    pub c_re: f64,
+    /// Imaginary part of the constant.
+    pub c_im: f64,
+    pub status: StatusDoc,
+    /// How often rendering was begun.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When it was accepted: RFC 3339, UTC, milliseconds.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When it was done or failed.
+    #[schema(format = DateTime)]
+    pub finished_at: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusDoc {
+    Queued,
+    Running,
+    Done,
+    Failed,
+}
+
+impl From<Status> for StatusDoc {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Queued => Self::Queued,
+            Status::Running => Self::Running,
+            Status::Done => Self::Done,
+            Status::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<StatusDoc> for Status {
+    fn from(status: StatusDoc) -> Self {
+        match status {
+            StatusDoc::Queued => Self::Queued,
+            StatusDoc::Running => Self::Running,
+            StatusDoc::Done => Self::Done,
+            StatusDoc::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<Fractal> for FractalDoc {
+    fn from(fractal: Fractal) -> Self {
+        let spec = fractal.spec;
+        let (checksum, size, duration, generated_by) = match fractal.outcome {
+            Some(outcome) => (
+                Some(outcome.checksum),
+                Some(outcome.size),
+                Some(outcome.duration),
+                Some(outcome.generated_by),
+            ),
+            None => Default::default(),
+        };
+        FractalDoc {
+            checksum,
+            duration,
+            generated_by,
+            height: spec.height,
+            iterations: spec.iterations,
+            size,
+            url: None,
+            uuid: fractal.uuid,
+            width: spec.width,
+            xa: spec.plane.xa,
+            xb: spec.plane.xb,
+            ya: spec.plane.ya,
+            yb: spec.plane.yb,
+            c_re: spec.c.re,
+            c_im: spec.c.im,
+            status: fractal.status.into(),
+            attempts: fractal.attempts,
+            error: fractal.error,
+            created_at: format!("{:.3}", fractal.created_at),
+            finished_at: fractal.finished_at.map(|time| format!("{time:.3}")),
+        }
+    }
+}
+
+/// What `POST /v1/fractal` takes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NewFractalDoc {
+    /// Left out, the server makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<Uuid>,
+    pub width: i64,
+    pub height: i64,
+    pub iterations: i64,
+    pub xa: f64,
+    pub xb: f64,
+    pub ya: f64,
+    pub yb: f64,
+    /// With `c_im`, or neither: then the server draws them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub c_re: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub c_im: Option<f64>,
+}
+
+/// What a worker of the original sends with `PUT /v1/fractal/{uuid}`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ResultDoc {
+    /// The PNG file in base64.
+    #[schema(content_encoding = "base64")]
+    pub image: String,
+    /// Seconds it took to render.
+    pub duration: f64,
+    /// Name of the host that rendered it.
+    pub generated_by: String,
+    /// SHA-256 of the PNG file; checked where given.
+    pub checksum: Option<String>,
+    /// Bytes of the PNG file; checked where given.
+    pub size: Option<u64>,
+    /// If given, that of the address.
+    pub uuid: Option<Uuid>,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ListDoc {
+    /// How many the whole search finds.
+    pub num_results: u64,
+    pub objects: Vec<FractalDoc>,
+    pub page: u64,
+    pub total_pages: u64,
+}
+
+/// Every error's body.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDoc {
+    pub message: String,
+    /// The field of the request that is at fault, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Where an image is not there yet: how the fractal stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusDoc>,
+}
+
+/// How many fractals there are of each status: event `queue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountsDoc {
+    pub queued: u64,
+    pub running: u64,
+    pub done: u64,
+    pub failed: u64,
+}
+
+impl From<Counts> for CountsDoc {
+    fn from(counts: Counts) -> Self {
+        CountsDoc {
+            queued: counts.queued,
+            running: counts.running,
+            done: counts.done,
+            failed: counts.failed,
+        }
+    }
+}

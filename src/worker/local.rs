@@ -1,0 +1,69 @@
+//! Workers in the same process as the farm.
+
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Sink, Source};
+use crate::farm::Farm;
+use crate::fractal::Outcome;
+use crate::queue::Task;
+use crate::store::StoreError;
+
+/// Pause before a store that failed is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Source for Farm {
+    async fn take(&self) -> Task {
+        Farm::take(self).await
+    }
+
+    async fn begin(&self, uuid: Uuid) -> bool {
+        match Farm::begin(self, uuid).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                tracing::warn!(%uuid, %error, "cannot begin a task; it stays queued");
+                // It comes back at once: without the pause this would spin.
+                tokio::time::sleep(STORE_PAUSE).await;
+                false
+            }
+        }
+    }
+
+    async fn give_back(&self, uuid: Uuid) {
+        if let Err(error) = Farm::give_back(self, uuid).await {
+            // The row still says `running`; the next start of the process takes it up.
+            tracing::warn!(%uuid, %error, "cannot give a task back");
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for Farm {
+    async fn deliver(&self, uuid: Uuid, outcome: Outcome, png: Bytes) {
+        keep_trying(uuid, || self.finish(uuid, outcome.clone(), png.clone())).await;
+    }
+
+    async fn fail(&self, uuid: Uuid, reason: String) {
+        keep_trying(uuid, || Farm::fail(self, uuid, reason.clone())).await;
+    }
+}
+
+/// A result is worth more than the wait: on a full disk the lane holds on to it until there is
+/// room, and takes no further task meanwhile.
+async fn keep_trying<T, F>(uuid: Uuid, attempt: impl Fn() -> F)
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    while let Err(error) = attempt().await {
+        if matches!(error, StoreError::Closed) {
+            return;
+        }
+        tracing::warn!(%uuid, %error, "cannot keep a result; trying again");
+        tokio::time::sleep(STORE_PAUSE).await;
+    }
+}

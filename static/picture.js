@@ -1,0 +1,29 @@
+// The image of a fractal, or what stands in for it while there is none.
+
+import { imageOf } from "./api.js";
+import { make } from "./dom.js";
+import { alt } from "./format.js";
+
+// Decoded, a picture takes four bytes a pixel: one this large is not for a thumbnail.
+const THUMBNAIL_PIXELS = 24_000_000;
+
+/** A key that changes exactly when `picture` would give something else. */
+export const pictureKey = ({ uuid, status, error }) => `${uuid} ${status} ${error ?? ""}`;
+
+export function picture(fractal, { thumbnail }) {
+  const { uuid, width, height, status } = fractal;
+  if (status === "done" && !(thumbnail && width * height > THUMBNAIL_PIXELS)) {
+    const image = make("img", { width, height, alt: alt(fractal), decoding: "async" });
+    // Must be set before the address, or the browser begins to load at once.
+    if (thumbnail) image.loading = "lazy";
+    image.style.setProperty("--width", `${width}px`);
+    image.style.setProperty("--ratio", width / height);
+    image.src = imageOf(uuid);
+    return image;
+  }
+  const outline = make("span", { class: "outline" });
+  outline.style.aspectRatio = `${width} / ${height}`;
+  outline.classList.toggle("tall", height > width);
+  const badge = make("span", { class: "badge" }, status === "done" ? "open to see" : status);
+  return make("span", { class: "pending", "data-status": status }, outline, badge);
+}
