@@ -54,7 +54,7 @@ pub enum SubmitError {
 /// How [`Farm::retry`] ended.
 #[derive(Debug)]
 pub enum Retried {
-    Queued(Fractal),
+    Queued(Box<Fractal>),
     /// It had not failed, and is left alone.
     NotFailed(Status),
     Gone,
@@ -129,7 +129,7 @@ impl Farm {
             Some((fractal, true)) => {
                 self.queue.returned(uuid);
                 self.events.publish(Event::Queued(fractal.clone()));
-                Retried::Queued(fractal)
+                Retried::Queued(Box::new(fractal))
             }
             Some((fractal, false)) => Retried::NotFailed(fractal.status),
             None => Retried::Gone,

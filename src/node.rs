@@ -74,7 +74,7 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data_dir)?);
     let queue = Arc::new(LocalQueue::start(store.clone()));
     let farm = Arc::new(Farm::open(store, queue, config.policy).await?);
-    let workers = role.renders.then(|| start_workers(&config, farm.clone()));
+    let workers = role.renders.then(|| start_workers(&config, &farm));
 
     let stop = CancellationToken::new();
     let app = api::router(farm.clone(), stop.clone());
@@ -105,7 +105,7 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn start_workers(config: &Config, farm: Arc<Farm>) -> Workers {
+fn start_workers(config: &Config, farm: &Arc<Farm>) -> Workers {
     // Fails only if a pool is there already, which then serves as well.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(config.workers)

@@ -64,7 +64,7 @@ pub async fn create(
 fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
     if let Some(result) = fields.names().find(|name| RESULT_FIELDS.contains(name)) {
         let message = format!("{result} is what rendering gives: a new fractal cannot have it");
-        return Err(ApiError::refused(&result.to_owned(), message));
+        return Err(ApiError::refused(result, message));
     }
     let uuid = fields.optional_uuid("uuid")?;
     let draft = Draft {
@@ -216,7 +216,7 @@ pub async fn retry(
     Path(uuid): Path<String>,
 ) -> Result<Json<FractalDoc>, ApiError> {
     match api.farm.retry(in_path(&uuid)?).await? {
-        Retried::Queued(fractal) => Ok(Json(fractal.into())),
+        Retried::Queued(fractal) => Ok(Json((*fractal).into())),
         Retried::NotFailed(status) => Err(ApiError::new(
             StatusCode::CONFLICT,
             format!("the fractal is {status}: only one that has failed can be retried"),

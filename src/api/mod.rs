@@ -65,7 +65,7 @@ pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
     // A description made of derived parts always serialises.
     let openapi = Bytes::from(openapi.to_json().unwrap_or_default());
     let openapi = ([(header::CONTENT_TYPE, "application/json")], openapi);
-    documented
+    let routes = documented
         .route("/v1/openapi.json", get(|| std::future::ready(openapi)))
         .route("/", get(pages::index))
         .route("/index", get(pages::index))
@@ -73,7 +73,10 @@ pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
         .route("/view/{uuid}", get(pages::view))
         .route("/static/{*path}", get(pages::file))
         .route("/favicon.ico", get(pages::favicon))
-        .with_state(api)
+        .with_state(api);
+    // Around the whole router, not each route: it adds to answers only after its own layers.
+    Router::new()
+        .fallback_service(routes)
         .layer(middleware::from_fn(request::guard))
         .layer(middleware::from_fn(request::dress))
         .layer(middleware::from_fn(request::identify))

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -97,10 +97,9 @@ fn is_own_name(host: &str) -> bool {
 /// methods of a route for OPTIONS.
 pub async fn dress(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let routed = request.extensions().get::<MatchedPath>().is_some();
     let response = next.run(request).await;
     match response.status() {
-        StatusCode::NOT_FOUND if !routed => {
+        StatusCode::NOT_FOUND if !response.headers().contains_key(header::CONTENT_TYPE) => {
             let message = format!("there is nothing at {path}");
             ApiError::new(StatusCode::NOT_FOUND, message).into_response()
         }

@@ -83,7 +83,7 @@ pub fn follow(
             });
             match next {
                 Some(point) => {
-                    lanes.set(lane, point, now);
+                    lanes.set(lane, &point, now);
                     until = until.min(now + last);
                     busy = true;
                 }
@@ -110,7 +110,7 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn set(&mut self, lane: usize, point: Point, now: u64) {
+    fn set(&mut self, lane: usize, point: &Point, now: u64) {
         self.r[lane] = point.r;
         self.q[lane] = point.q;
         self.pixel[lane] = Some(point.pixel);

@@ -30,8 +30,10 @@ struct Job {
     weight: usize,
     /// Writes, and returns what tells the caller once the transaction has ended. An `Err` spoils
     /// the whole group: the engine itself has failed.
-    write: Box<dyn FnOnce(&mut Group<'_>) -> (Answer, Result<()>) + Send>,
+    write: Write,
 }
+
+type Write = Box<dyn FnOnce(&mut Group<'_>) -> (Answer, Result<()>) + Send>;
 
 /// Tells the caller how its write ended, given how the transaction did.
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;

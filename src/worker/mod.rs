@@ -74,7 +74,7 @@ impl Workers {
         slots: usize,
         host: &str,
         renderer: Renderer,
-        farm: Arc<W>,
+        farm: &Arc<W>,
     ) -> Workers {
         let workers = Workers {
             lanes: TaskTracker::new(),

@@ -1,5 +1,6 @@
 //! What the black-box tests share: the built binary as a running farm, and small pictures.
 #![allow(dead_code)] // each test file uses its part
+#![allow(clippy::unwrap_used, clippy::panic)] // a fixture that fails fails the test
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -180,7 +181,10 @@ impl Farm {
     /// Kilobytes of a line of /proc/PID/status such as `VmRSS` or `VmHWM`.
     pub fn memory(&self, line: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|found| found.starts_with(line)).unwrap();
+        let line = status
+            .lines()
+            .find(|found| found.starts_with(line))
+            .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 }

@@ -1,0 +1,347 @@
+//! The command line: what it prints, where, and how it exits.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // what fails fails the test
+
+mod common;
+
+use std::process::{Command, Output};
+
+use common::{FAAFO, Farm, text, uuid};
+use serde_json::Value;
+
+fn faafo(args: &[&str]) -> Output {
+    Command::new(FAAFO).args(args).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The one line on standard error of a command that failed with this exit code.
+fn error(output: &Output, code: i32) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(text(&output.stdout), "");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    said
+}
+
+#[test]
+fn alone_it_prints_help_that_leads_with_examples() {
+    let help = out(&faafo(&[]));
+    let examples = help.find("faafo all --demo").unwrap();
+    assert!(examples < help.find("Usage:").unwrap());
+    assert!(examples < help.find("Commands:").unwrap());
+    assert_eq!(help, out(&faafo(&["--help"])));
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        "all", "api", "create", "list", "show", "get", "delete", "retry", "watch", "render",
+    ] {
+        assert!(
+            out(&faafo(&[command, "--help"])).contains("Usage:"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    for args in [
+        &["nonsense"][..],
+        &["create", "--width", "x"],
+        &["create", "--xa", "inf"],
+        &["create", "--c-re", "1"],
+        &["show", "no-uuid"],
+        &["list", "--format", "xml"],
+        &["list", "--endpoint-url", "ftp://x"],
+        &["delete"],
+        &["all", "--workers", "0"],
+        &["all", "--listen-address", "0.0.0.0"],
+        &["all", "--config-file", "/no/such/file"],
+        &["render", "-o", "/dev/null", "--width", "0"],
+        &[
+            "render",
+            "-o",
+            "/dev/null",
+            "--min-width",
+            "9",
+            "--max-width",
+            "5",
+        ],
+    ] {
+        let output = faafo(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(!said.is_empty() && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_farm_it_says_how_to_start_one() {
+    let nowhere = ["list", "--endpoint-url", "http://127.0.0.1:1"];
+    let said = error(&faafo(&nowhere), 1);
+    assert!(
+        said.contains("cannot reach a farm at http://127.0.0.1:1"),
+        "{said}"
+    );
+    assert!(said.contains("faafo all"), "{said}");
+}
+
+#[test]
+fn a_busy_port_is_told_with_a_way_out() {
+    let farm = Farm::api();
+    let folder = tempfile::TempDir::new().unwrap();
+    let port = farm.port().to_string();
+    let folder = folder.path().to_str().unwrap();
+    let said = error(
+        &faafo(&["api", "--bind-port", &port, "--data-dir", folder]),
+        1,
+    );
+    assert!(said.contains("choose one with --bind-port"), "{said}");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_used_is_told() {
+    let said = error(
+        &faafo(&["api", "--bind-port", "0", "--data-dir", "/proc/x"]),
+        1,
+    );
+    assert!(said.contains("/proc/x"), "{said}");
+}
+
+#[test]
+fn settings_come_from_environment_and_file_too() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("faafo.toml");
+    std::fs::write(&file, "max_side = 10\nmax_iterations = 5\n").unwrap();
+    let mut command = common::command(folder.path(), &["api", "--max-iterations", "100"]);
+    command.env("FAAFO_CONFIG_FILE", &file);
+    let farm = Farm::run(command, folder.path());
+    let create = |width: &str| {
+        farm.cli(&[
+            "create",
+            "--tasks",
+            "1",
+            "--height",
+            "9",
+            "--iterations",
+            "50",
+            "--width",
+            width,
+        ])
+    };
+    assert!(create("10").status.success());
+    let said = error(&create("11"), 2);
+    assert!(
+        said.contains("width is 11, but must be a whole number from 1 to 10"),
+        "{said}"
+    );
+    std::fs::write(&file, "no_such_key = 1").unwrap();
+    let config = file.to_str().unwrap();
+    let said = text(&faafo(&["api", "--config-file", config]).stderr);
+    assert!(said.contains("no_such_key"), "{said}");
+}
+
+#[test]
+fn a_fractal_goes_from_create_to_file() {
+    let farm = Farm::all();
+    let flags = [
+        "create",
+        "--tasks",
+        "1",
+        "--wait",
+        "--width",
+        "20",
+        "--height",
+        "10",
+        "--iterations",
+        "60",
+        "--xa=-2",
+        "--xb",
+        "2",
+        "--ya",
+        "-1.5",
+        "--yb=1.5",
+        "--c-re",
+        "-0.8",
+        "--c-im=0.156",
+    ];
+    let id = out(&farm.cli(&flags)).trim_end().to_owned();
+    assert_eq!(id.len(), 36);
+
+    let table = out(&farm.cli(&["list"]));
+    let row = table.lines().find(|line| line.contains(&id)).unwrap();
+    assert!(
+        row.contains("20 x 10 pixels") && row.contains("done"),
+        "{row}"
+    );
+    let csv = out(&farm.cli(&["list", "-f", "csv"]));
+    assert_eq!(csv.lines().count(), 2);
+    assert!(csv.starts_with("checksum,duration,") && csv.contains(&id));
+    let json: Value = serde_json::from_str(&out(&farm.cli(&["list", "-f", "json"]))).unwrap();
+    assert_eq!(json[0]["uuid"], id);
+
+    let shown = out(&farm.cli(&["show", &id]));
+    assert!(
+        shown.contains("-0.8 +0.156i") && shown.contains("20 x 10 pixels"),
+        "{shown}"
+    );
+    let json: Value = serde_json::from_str(&out(&farm.cli(&["show", &id, "-f", "json"]))).unwrap();
+    assert_eq!(json["xa"], -2.0);
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("picture.png");
+    let path = file.to_str().unwrap();
+    assert_eq!(out(&farm.cli(&["get", &id, "-o", path])).trim_end(), path);
+    let png = std::fs::read(&file).unwrap();
+    assert_eq!(json["checksum"], common::sha256(&png));
+    let piped = farm.cli(&["get", &id, "-o", "-"]);
+    assert_eq!(piped.stdout, png);
+
+    // The farm and `render` are the same renderer.
+    let rendered = folder.path().join("rendered.png");
+    let mut same = vec!["render", "-o", rendered.to_str().unwrap()];
+    same.extend(&flags[4..]);
+    assert!(faafo(&same).status.success());
+    assert_eq!(std::fs::read(&rendered).unwrap(), png);
+
+    assert_eq!(out(&farm.cli(&["delete", &id])).trim_end(), id);
+    for command in ["show", "get", "delete", "retry"] {
+        let said = error(&farm.cli(&[command, &id]), 1);
+        assert!(
+            said.contains(&format!("there is no fractal {id}")),
+            "{said}"
+        );
+    }
+    assert_eq!(out(&farm.cli(&["list", "-f", "json"])), "[]\n");
+}
+
+#[test]
+fn one_bad_uuid_among_several_keeps_none_of_the_others() {
+    let farm = Farm::api();
+    let ids = out(&farm.cli(&["create", "--tasks", "2"]));
+    let ids: Vec<_> = ids.lines().collect();
+    let missing = uuid();
+    let deleted = farm.cli(&["delete", ids[0], &missing, ids[1]]);
+    assert_eq!(deleted.status.code(), Some(1));
+    assert_eq!(text(&deleted.stdout).lines().collect::<Vec<_>>(), ids);
+    assert!(text(&deleted.stderr).contains(&missing));
+}
+
+#[test]
+fn what_is_not_rendered_is_told_so() {
+    let farm = Farm::api();
+    let id = out(&farm.cli(&["create", "--tasks", "1"]))
+        .trim_end()
+        .to_owned();
+    let said = error(&farm.cli(&["get", &id]), 1);
+    assert!(said.contains("the fractal is queued"), "{said}");
+    assert!(error(&farm.cli(&["retry", &id]), 1).contains("only one that has failed"));
+}
+
+#[test]
+fn random_values_lie_in_the_originals_ranges() {
+    let farm = Farm::api();
+    let json = out(&farm.cli(&["create", "--tasks", "40", "-f", "json"]));
+    let fractals: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(fractals.len(), 40);
+    for fractal in fractals {
+        for (field, low, high) in [
+            ("width", 256.0, 1024.0),
+            ("height", 256.0, 1024.0),
+            ("iterations", 128.0, 512.0),
+            ("xa", -4.0, -1.0),
+            ("xb", 1.0, 4.0),
+            ("ya", -3.0, -0.5),
+            ("yb", 0.5, 3.0),
+        ] {
+            let value = fractal[field].as_f64().unwrap();
+            assert!((low..=high).contains(&value), "{field} {value}");
+        }
+    }
+    let none = out(&farm.cli(&["create", "--tasks", "0"]));
+    assert_eq!(none, "");
+    let some = out(&farm.cli(&["create", "--min-tasks", "3", "--max-tasks", "3"]));
+    assert_eq!(some.lines().count(), 3);
+}
+
+#[test]
+fn a_thousand_tasks_are_created_listed_and_waited_for() {
+    let farm = Farm::all();
+    let small = ["--width", "8", "--height", "8", "--iterations", "20"];
+    let mut args = vec!["create", "--tasks", "1000", "--wait", "-f", "value"];
+    args.extend(small);
+    let created = out(&farm.cli(&args));
+    assert_eq!(created.lines().count(), 1000);
+    assert!(created.lines().all(|line| line.contains(" done 8 8 ")));
+    let listed = out(&farm.cli(&["list", "--status", "done", "-f", "value"]));
+    let mut listed: Vec<_> = listed.lines().collect();
+    listed.dedup();
+    assert_eq!(listed.len(), 1000);
+    assert_eq!(
+        out(&farm.cli(&["list", "--status", "failed", "-f", "value"])),
+        ""
+    );
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let farm = Farm::api();
+    farm.cli(&["create", "--tasks", "300"]);
+    let command = format!("{FAAFO} list | head -n 1; exit ${{PIPESTATUS[0]}}");
+    let piped = Command::new("bash")
+        .args(["-c", &command])
+        .env("FAAFO_ENDPOINT_URL", &farm.base)
+        .output()
+        .unwrap();
+    assert!(piped.status.success(), "{}", text(&piped.stderr));
+    assert_eq!(text(&piped.stderr), "");
+}
+
+#[test]
+fn watch_tells_events_line_by_line() {
+    use std::io::{BufRead, BufReader};
+    let farm = Farm::all();
+    let mut watch = Command::new(FAAFO)
+        .args(["watch"])
+        .env("FAAFO_ENDPOINT_URL", &farm.base)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert_eq!(first, "queue 0 queued, 0 running, 0 done, 0 failed");
+    let id = out(&farm.cli(&["create", "--tasks", "1", "--width", "9", "--height", "8"]));
+    let id = id.trim_end();
+    let mut lines = lines.map(Result::unwrap);
+    let expect = [
+        format!("created {id} 9 x 8"),
+        format!("running {id} 9 x 8"),
+        format!("done {id} 9 x 8 "),
+    ];
+    for expected in expect {
+        assert!(lines.any(|line| line.starts_with(&expected)), "{expected}");
+    }
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+#[test]
+fn a_render_that_cannot_be_written_leaves_nothing_behind() {
+    let said = error(&faafo(&["render", "-o", "/no/such/folder/x.png"]), 1);
+    assert!(said.contains("/no/such/folder/x.png"), "{said}");
+    let full = faafo(&[
+        "render",
+        "-o",
+        "/dev/full",
+        "--width",
+        "600",
+        "--height",
+        "600",
+    ]);
+    assert_eq!(full.status.code(), Some(1));
+}
