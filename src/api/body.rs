@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -60,22 +61,14 @@ pub async fn read(
     most: usize,
     time: Duration,
 ) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let message = format!("the body is too large: {most} bytes are allowed");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    };
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > most as u64) {
-        return Err(too_large());
+    if announced.is_some_and(|length| length > (most + DISCARDED) as u64) {
+        return Err(too_large(most));
     }
-    match tokio::time::timeout(time, to_bytes(body, most)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
-        Ok(Err(error)) => Err(ApiError::bad_request(format!(
-            "the body broke off: {error}"
-        ))),
+    match tokio::time::timeout(time, collect(body, most)).await {
+        Ok(collected) => collected,
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body did not arrive within {} s", time.as_secs()),
@@ -83,9 +76,32 @@ pub async fn read(
     }
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error)
-        .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+/// Of a body that is too large so much is still read: a client that is told only after it has sent
+/// everything hears the answer, where one that is cut off may see no more than a broken connection.
+const DISCARDED: usize = 1 << 20;
+
+async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    let mut body = body.into_data_stream();
+    let (mut bytes, mut length) = (BytesMut::new(), 0);
+    while let Some(some) = body.next().await {
+        let some =
+            some.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
+        length += some.len();
+        if length <= most {
+            bytes.extend_from_slice(&some);
+        } else if length > most + DISCARDED {
+            break;
+        }
+    }
+    match length {
+        fits if fits <= most => Ok(bytes.freeze()),
+        _ => Err(too_large(most)),
+    }
+}
+
+fn too_large(most: usize) -> ApiError {
+    let message = format!("the body is too large: {most} bytes are allowed");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
 
 /// The fields of a document, taken out one by one; what is left over at the end is unknown.
