@@ -14,10 +14,7 @@ import { View } from "./view.js";
 const TITLE = document.title;
 const gallery = new Gallery();
 
-const form = new Form(async (request) => {
-  await gallery.settle(request);
-  go("/", true);
-});
+const form = new Form(create);
 
 const view = new View({
   neighbours: (fractal) => neighbours(fractal, gallery.feed),
@@ -29,6 +26,11 @@ const view = new View({
   },
   onretry: retry,
 });
+
+async function create(request) {
+  await gallery.settle(request);
+  go("/", true);
+}
 
 async function retry(uuid) {
   try {
@@ -57,7 +59,11 @@ function show(route, anew) {
 const go = router.start(show);
 
 byId("new").addEventListener("click", () => form.open());
-byId("surprise-empty").addEventListener("click", () => form.open(surprise()));
+byId("surprise-empty").addEventListener("click", () => {
+  // The button is gone with the empty gallery, and the focus must not be lost with it.
+  const focus = () => byId("new").focus({ preventScroll: true });
+  create(api.create(surprise())).then(focus, ({ message }) => notice(message));
+});
 document.addEventListener("click", ({ target }) => target.dataset?.retry && retry(target.dataset.retry));
 
 connect({
