@@ -344,4 +344,19 @@ fn a_render_that_cannot_be_written_leaves_nothing_behind() {
         "600",
     ]);
     assert_eq!(full.status.code(), Some(1));
+    assert!(
+        text(&full.stderr).contains("No space left"),
+        "{}",
+        text(&full.stderr)
+    );
+    // The device itself must not be taken for half a picture.
+    assert!(!std::fs::metadata("/dev/full").unwrap().is_file());
+    let folder = tempfile::TempDir::new().unwrap();
+    let farm = Farm::api();
+    let file = folder.path().join("picture.png");
+    let id = out(&farm.cli(&["create", "--tasks", "1"]))
+        .trim_end()
+        .to_owned();
+    error(&farm.cli(&["get", &id, "-o", file.to_str().unwrap()]), 1);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

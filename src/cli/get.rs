@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode};
 use uuid::Uuid;
 
 use super::client::{Client, ClientArgs, failure, is_status};
+use super::file::NewFile;
 use super::{Done, Failure, output};
 
 #[derive(Args)]
@@ -47,25 +48,12 @@ pub async fn run(args: GetArgs) -> Done {
         copy(&client, response, &mut out).await?;
         return Ok(());
     }
-    let written = save(&client, response, &path).await;
-    written.with_context(|| format!("cannot write {}", path.display()))?;
+    let mut file = NewFile::create(&path)?;
+    copy(&client, response, &mut file)
+        .await
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.complete()?;
     output::print(&format!("{}\n", path.display()))
-}
-
-/// Under another name until it is whole: a broken download never passes for an image.
-async fn save(client: &Client, response: Response, path: &Path) -> anyhow::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let mut file = std::fs::File::create(&part)?;
-    let copied = copy(client, response, &mut file).await;
-    if copied.is_err() {
-        // What went wrong is told already.
-        let _ = std::fs::remove_file(&part);
-    }
-    copied?;
-    std::fs::rename(&part, path)?;
-    Ok(())
 }
 
 async fn copy(client: &Client, response: Response, out: &mut impl Write) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 mod client;
 mod create;
 mod delete;
+mod file;
 mod get;
 mod list;
 mod node;

@@ -1,6 +1,5 @@
 //! `faafo render`: a picture straight to a file, without a farm.
 
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,10 +8,11 @@ use anyhow::Context;
 use clap::Args;
 use uuid::Uuid;
 
+use super::file::NewFile;
 use super::spec::SpecArgs;
 use super::{Done, Failure, output};
 use crate::fractal::{FractalSpec, Limits};
-use crate::render::{self, Cancel, constant};
+use crate::render::{self, Cancel, RenderError, constant};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -37,14 +37,12 @@ pub fn run(args: &RenderArgs) -> Done {
         .map_err(|refusal| Failure::Usage(refusal.to_string()))?;
     let path = &args.output;
     if path == Path::new("-") {
-        return write(&spec, std::io::stdout().lock());
+        return Ok(write(&spec, std::io::stdout().lock())?);
     }
     let begun = Instant::now();
-    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    write(&spec, file).inspect_err(|_| {
-        // Half a picture is of no use; what went wrong is told.
-        let _ = std::fs::remove_file(path);
-    })?;
+    let mut file = NewFile::create(path)?;
+    write(&spec, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
+    file.complete()?;
     let seconds = begun.elapsed().as_secs_f64();
     let FractalSpec {
         width, height, c, ..
@@ -56,12 +54,12 @@ pub fn run(args: &RenderArgs) -> Done {
     output::print(&format!("{}\n", path.display()))
 }
 
-fn write(spec: &FractalSpec, out: impl Write) -> Done {
+fn write(spec: &FractalSpec, out: impl Write) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, out);
     match render::render(spec, &Cancel::default(), &mut out) {
-        Ok(()) => {}
-        Err(render::RenderError::Write(error)) => return Err(error.into()),
-        Err(error) => return Err(error.into()),
+        // As itself, so that a reader that went away is told from a full disk.
+        Err(RenderError::Write(error)) => return Err(error.into()),
+        other => other?,
     }
     out.flush()?;
     Ok(())
