@@ -2,7 +2,7 @@
 
 use crate::fractal::{Constant, FractalSpec};
 
-/// The start points of a picture: pixel (x, y) starts at `column(x) + row(y)·i`.
+/// The start points of a picture: pixel (x, y) starts at `columns()[x] + row(y)·i`.
 pub struct Grid {
     columns: Vec<f64>,
     ya: f64,
@@ -32,8 +32,9 @@ impl Grid {
         self.columns.len()
     }
 
-    pub fn column(&self, x: usize) -> f64 {
-        self.columns[x]
+    /// Real parts, a column each.
+    pub fn columns(&self) -> &[f64] {
+        &self.columns
     }
 
     pub fn row(&self, y: u32) -> f64 {

@@ -12,7 +12,11 @@ mod classic;
 pub mod constant;
 mod escape;
 mod grid;
+mod limit;
+mod path;
 mod png;
+mod sieve;
+mod simd;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -22,6 +26,8 @@ use rayon::prelude::*;
 
 use crate::fractal::FractalSpec;
 use grid::Grid;
+pub use path::Path;
+use sieve::Run;
 
 /// Palette indices in one band: enough to keep every core busy, little beside the farm's memory.
 const BAND_PIXELS: usize = 1 << 20;
@@ -65,7 +71,7 @@ pub fn render(spec: &FractalSpec, cancel: &Cancel, out: impl Write) -> Result<()
         for first in (0..spec.height).step_by(band_rows) {
             let rows = band_rows.min((spec.height - first) as usize);
             let band = &mut band[..rows * width];
-            steps(&grid, first, band, cancel)?;
+            steps(Path::chosen(), &grid, first, band, cancel)?;
             png.write_all(band)?;
         }
         Ok(())
@@ -73,17 +79,45 @@ pub fn render(spec: &FractalSpec, cancel: &Cancel, out: impl Write) -> Result<()
 }
 
 /// Fills `band`, whole rows from row `first` on, with palette indices.
-fn steps(grid: &Grid, first: u32, band: &mut [u8], cancel: &Cancel) -> Result<(), RenderError> {
+fn steps(
+    path: Path,
+    grid: &Grid,
+    first: u32,
+    band: &mut [u8],
+    cancel: &Cancel,
+) -> Result<(), RenderError> {
     let width = grid.width();
     let piece_rows = (PIECE_PIXELS / width).max(1);
     band.par_chunks_mut(piece_rows * width)
         .enumerate()
         .try_for_each(|(piece, indices)| {
-            let row = first + (piece * piece_rows) as u32;
-            escape::follow(grid, row, indices.len(), cancel, |pixel, step| {
+            let run = Run {
+                grid,
+                row: first + (piece * piece_rows) as u32,
+                cancel,
+            };
+            path.follow(&run, indices.len(), |pixel, step| {
                 indices[pixel] = classic::index(step);
             })
         })
+}
+
+/// For benchmarks: how many iterations a picture takes in all, found by `path`.
+pub fn steps_of(path: Path, spec: &FractalSpec, cancel: &Cancel) -> Result<u64, RenderError> {
+    let grid = Grid::new(spec);
+    let width = spec.width as usize;
+    let rows = (PIECE_PIXELS / width).max(1);
+    let mut total = 0;
+    for row in (0..spec.height).step_by(rows) {
+        let pixels = rows.min((spec.height - row) as usize) * width;
+        let run = Run {
+            grid: &grid,
+            row,
+            cancel,
+        };
+        path.follow(&run, pixels, |_, step| total += u64::from(step))?;
+    }
+    Ok(total)
 }
 
 /// [`render`] into memory.
