@@ -173,7 +173,7 @@ impl Settings {
         if !ip.is_loopback() {
             return Err(ConfigError(format!(
                 "listen_address {ip} is reachable by others, and this version cannot tell who may \
-                 write: listen on 127.0.0.1, and let others in through a proxy that asks who they are"
+                 write: listen on 127.0.0.1, and reach it from elsewhere by `ssh -L 8080:127.0.0.1:8080`"
             )));
         }
         let workers = self.workers.unwrap_or_else(cores);

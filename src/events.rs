@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use crate::fractal::Fractal;
+use crate::fractal::{Fractal, RowId};
 
-/// Each but the last holds the fractal as it became by the event.
-#[derive(Debug)]
+/// A change that has been committed. Each but the last holds the fractal as it became.
+#[derive(Clone, Debug)]
 pub enum Event {
     Created(Fractal),
     /// It waits again: after a failed attempt, a retry, or a render that was not carried out.
@@ -18,7 +18,7 @@ pub enum Event {
     Running(Fractal),
     Done(Fractal),
     Failed(Fractal),
-    Deleted(Uuid),
+    Deleted(RowId, Uuid),
 }
 
 /// Events kept for a listener that is slow; it misses what is older.

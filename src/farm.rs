@@ -1,4 +1,7 @@
 //! The life of a fractal: each step changes the row first, then the queue, then tells the news.
+//!
+//! The store calls back after each commit, in the order of the commits. What follows from a change
+//! follows there, and so does not depend on whether whoever asked for it still waits.
 
 use std::sync::Arc;
 
@@ -7,7 +10,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::events::{Event, Events};
-use crate::fractal::{Draft, Fractal, Limits, Outcome, Refusal, Status};
+use crate::fractal::{Draft, Fractal, Limits, Outcome, Refusal, RowId, Status};
 use crate::queue::{Queue, Task};
 use crate::render::constant;
 use crate::store::{Counts, Finished, Lookup, Page, Result, Search, Store, StoreError};
@@ -61,10 +64,11 @@ pub enum Retried {
 }
 
 impl Farm {
-    /// Takes up what an earlier process left behind, and is ready.
-    pub async fn open(
+    /// Takes up what an earlier process left behind, and is ready. `queue` makes the queue of the
+    /// store, once everything that waits says so.
+    pub async fn open<Q: Queue + 'static>(
         store: Arc<dyn Store>,
-        queue: Arc<dyn Queue>,
+        queue: impl FnOnce(Arc<dyn Store>) -> Q,
         policy: Policy,
     ) -> Result<Farm> {
         let crashes = policy.attempts.saturating_mul(PATIENCE_WITH_CRASHES);
@@ -74,12 +78,18 @@ impl Farm {
                 fractals = recovered,
                 "renders that were cut off are taken up again"
             );
-            queue.added();
         }
+        let queue = Arc::new(queue(store.clone()));
+        let events = Events::default();
+        let (listening, news) = (queue.clone(), events.clone());
+        store.listen(Box::new(move |event| {
+            follow_up(&*listening, &event);
+            news.publish(event);
+        }));
         Ok(Farm {
             store,
             queue,
-            events: Events::default(),
+            events,
             policy,
         })
     }
@@ -108,29 +118,17 @@ impl Farm {
     pub async fn submit(&self, uuid: Uuid, draft: &Draft) -> Result<Fractal, SubmitError> {
         let limits = self.policy.limits;
         let spec = limits.accept(draft, |plane, n| constant::draw(uuid, plane, n))?;
-        let fractal = self.store.insert(uuid, spec, self.policy.queued).await?;
-        self.queue.added();
-        self.events.publish(Event::Created(fractal.clone()));
-        Ok(fractal)
+        Ok(self.store.insert(uuid, spec, self.policy.queued).await?)
     }
 
     pub async fn delete(&self, uuid: Uuid) -> Result<bool> {
-        let deleted = self.store.delete(uuid).await?;
-        if deleted {
-            self.queue.forget(uuid);
-            self.events.publish(Event::Deleted(uuid));
-        }
-        Ok(deleted)
+        self.store.delete(uuid).await
     }
 
     /// Gives a fractal that has failed another set of attempts.
     pub async fn retry(&self, uuid: Uuid) -> Result<Retried> {
         Ok(match self.store.retry(uuid).await? {
-            Some((fractal, true)) => {
-                self.queue.returned(uuid);
-                self.events.publish(Event::Queued(fractal.clone()));
-                Retried::Queued(Box::new(fractal))
-            }
+            Some((fractal, true)) => Retried::Queued(Box::new(fractal)),
             Some((fractal, false)) => Retried::NotFailed(fractal.status),
             None => Retried::Gone,
         })
@@ -142,29 +140,20 @@ impl Farm {
     }
 
     /// Marks a taken task as being rendered. `false`: there is nothing to do for it any more.
-    pub async fn begin(&self, uuid: Uuid) -> Result<bool> {
-        match self.store.start(uuid).await {
-            Ok(Some(fractal)) => {
-                self.events.publish(Event::Running(fractal));
-                Ok(true)
-            }
-            Ok(None) => {
-                self.queue.settled(uuid);
-                Ok(false)
-            }
-            Err(error) => {
-                self.queue.returned(uuid);
-                Err(error)
-            }
+    pub async fn begin(&self, row: RowId) -> Result<bool> {
+        let begun = self.store.start(row).await;
+        match &begun {
+            Ok(Some(_)) => {}
+            Ok(None) => self.queue.settled(row),
+            Err(_) => self.queue.returned(row),
         }
+        Ok(begun?.is_some())
     }
 
     /// Returns a task that was begun and not carried out. The attempt does not count.
-    pub async fn give_back(&self, uuid: Uuid) -> Result<()> {
-        let again = self.store.give_back(uuid).await?;
-        self.queue.returned(uuid);
-        if let Some(fractal) = again {
-            self.events.publish(Event::Queued(fractal));
+    pub async fn give_back(&self, row: RowId) -> Result<()> {
+        if self.store.give_back(row).await?.is_none() {
+            self.queue.settled(row);
         }
         Ok(())
     }
@@ -173,37 +162,48 @@ impl Farm {
     /// this is not it. `None`: it was deleted meanwhile.
     pub async fn finish(
         &self,
-        uuid: Uuid,
+        row: RowId,
         outcome: Outcome,
         png: Bytes,
     ) -> Result<Option<Fractal>> {
-        let finished = self.store.finish(uuid, outcome, png).await?;
-        // Whoever else renders it may stop: for the one that delivered, this changes nothing.
-        self.queue.forget(uuid);
+        let finished = self.store.finish(row, outcome, png).await?;
         Ok(match finished {
-            Some(Finished::Now(fractal)) => {
-                self.events.publish(Event::Done(fractal.clone()));
+            Some(Finished::Now(fractal)) => Some(fractal),
+            Some(Finished::Before(fractal)) => {
+                self.queue.settled(row);
                 Some(fractal)
             }
-            Some(Finished::Before(fractal)) => Some(fractal),
-            None => None,
+            None => {
+                self.queue.settled(row);
+                None
+            }
         })
     }
 
     /// Notes that an attempt failed: the fractal waits again, or has failed for good.
-    pub async fn fail(&self, uuid: Uuid, reason: String) -> Result<()> {
-        let failed = self.store.fail(uuid, reason, self.policy.attempts).await?;
-        match failed {
-            Some(fractal) if fractal.status == Status::Queued => {
-                self.queue.returned(uuid);
-                self.events.publish(Event::Queued(fractal));
-            }
-            Some(fractal) => {
-                self.queue.settled(uuid);
-                self.events.publish(Event::Failed(fractal));
-            }
-            None => self.queue.settled(uuid),
+    pub async fn fail(&self, row: RowId, reason: String) -> Result<()> {
+        let most = self.policy.attempts;
+        if self.store.fail(row, reason, most).await?.is_none() {
+            self.queue.settled(row);
         }
         Ok(())
+    }
+
+    /// Whether the farm can do its work at this moment.
+    pub async fn check(&self) -> Result<()> {
+        self.store.check().await
+    }
+}
+
+/// What a change means for the queue.
+fn follow_up(queue: &dyn Queue, event: &Event) {
+    match event {
+        Event::Created(_) => queue.added(),
+        Event::Queued(fractal) => queue.returned(fractal.row),
+        Event::Running(_) => {}
+        // Whoever else renders it may stop; for the one that delivered, this changes nothing.
+        Event::Done(fractal) => queue.forget(fractal.row),
+        Event::Failed(fractal) => queue.settled(fractal.row),
+        Event::Deleted(row, _) => queue.forget(*row),
     }
 }

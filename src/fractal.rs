@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The rectangle of the complex plane that the picture shows.
@@ -214,7 +215,7 @@ pub struct UnknownStatus(String);
 /// What rendering brought, beside the image itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// SHA-256 of the PNG file, in lower-case hexadecimal.
+    /// [`checksum`] of the PNG file.
     pub checksum: String,
     /// Bytes of the PNG file.
     pub size: u64,
@@ -224,13 +225,30 @@ pub struct Outcome {
     pub generated_by: String,
 }
 
+/// SHA-256 in lower-case hexadecimal.
+pub fn checksum(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// A fractal's place in the order of acceptance. Never used twice, where a uuid may come again once
+/// its fractal was deleted: work in progress is known by this.
+pub type RowId = i64;
+
 /// A fractal the farm has accepted, as its row says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fractal {
+    pub row: RowId,
     pub uuid: Uuid,
     pub spec: FractalSpec,
     pub status: Status,
-    /// How often rendering was begun.
+    /// How often rendering was begun, but for times when the whole process ended.
     pub attempts: u32,
     /// Why the last attempt failed.
     pub error: Option<String>,

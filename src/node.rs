@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::config::{Config, LogFormat};
 use crate::demo;
-use crate::farm::{Farm, SubmitError};
+use crate::farm::Farm;
 use crate::queue::LocalQueue;
 use crate::render;
 use crate::store::{OpenError, Sqlite, Store, StoreError};
@@ -38,8 +38,8 @@ pub enum NodeError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("cannot fill the gallery: {0}")]
-    Demo(#[from] SubmitError),
+    #[error("the server broke down; nothing accepted is lost")]
+    Server,
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
@@ -72,20 +72,24 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     let address = listener.local_addr().map_err(listen)?;
 
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data_dir)?);
-    let queue = Arc::new(LocalQueue::start(store.clone()));
-    let farm = Arc::new(Farm::open(store, queue, config.policy).await?);
+    let farm = Arc::new(Farm::open(store, LocalQueue::start, config.policy).await?);
     let workers = role.renders.then(|| start_workers(&config, &farm));
 
     let stop = CancellationToken::new();
     let app = api::router(farm.clone(), stop.clone());
-    let server = tokio::spawn(api::serve::serve(listener, app, stop.clone()));
-    announce(&config, address, begun);
-    if role.demo {
-        demo::fill(&farm).await?;
+    if role.demo
+        && let Err(error) = demo::fill(&farm).await
+    {
+        tracing::warn!(%error, "cannot fill the gallery");
     }
+    let mut server = tokio::spawn(api::serve::serve(listener, app, stop.clone()));
+    announce(&config, address, begun);
 
-    signals.stop().await;
-    tracing::info!("stopping");
+    tokio::select! {
+        () = signals.stop() => tracing::info!("stopping"),
+        // It ends by itself only by a panic, which has been told.
+        _ = &mut server => return Err(NodeError::Server),
+    }
     stop.cancel();
     let drained = async {
         if let Some(workers) = workers {

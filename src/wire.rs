@@ -40,7 +40,7 @@ pub struct FractalDoc {
     /// Imaginary part of the constant.
     pub c_im: f64,
     pub status: StatusDoc,
-    /// How often rendering was begun.
+    /// How often rendering was begun, but for times when the whole process ended.
     pub attempts: u32,
     /// Why the last attempt failed.
     pub error: Option<String>,

@@ -17,15 +17,14 @@ pub const JSON_BYTES: usize = 64 << 10;
 /// A client has this long to send a document of that size.
 const JSON_TIME: Duration = Duration::from_secs(10);
 
-/// Reads a JSON object. What the original took for an empty one counts as such: `null`, `[]`,
-/// `false`, `0` and `""`.
+/// Reads a JSON object. `null`, `false` and `[]` count as an empty one, as in the original.
 pub async fn json_object(
     headers: &HeaderMap,
     body: Body,
     most: usize,
     time: Duration,
 ) -> Result<Fields, ApiError> {
-    if !content_type(headers).starts_with("application/json") {
+    if content_type(headers) != "application/json" {
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Request must have \"Content-Type: application/json\" header",
@@ -49,9 +48,12 @@ pub async fn small_json_object(headers: &HeaderMap, body: Body) -> Result<Fields
     json_object(headers, body, JSON_BYTES, JSON_TIME).await
 }
 
-pub fn content_type(headers: &HeaderMap) -> &str {
+/// The type that the body is announced as, in lower case and without parameters.
+pub fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE);
-    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = value.split(';').next().unwrap_or("");
+    kind.trim().to_ascii_lowercase()
 }
 
 /// Reads a body of at most `most` bytes that arrives within `time`.
@@ -69,12 +71,12 @@ pub async fn read(
     }
     match tokio::time::timeout(time, collect(body, most)).await {
         Ok(collected) => collected,
-        Err(_) => Err(ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not arrive within {} s", time.as_secs()),
-        )),
+        Err(_) => Err(too_slow(time)),
     }
 }
+
+/// A client that sends nothing for this long is given up on, however much time is left.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Of a body that is too large so much is still read: a client that is told only after it has sent
 /// everything hears the answer, where one that is cut off may see no more than a broken connection.
@@ -97,6 +99,11 @@ async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
         fits if fits <= most => Ok(bytes.freeze()),
         _ => Err(too_large(most)),
     }
+}
+
+fn too_slow(time: Duration) -> ApiError {
+    let message = format!("the body did not arrive within {} s", time.as_secs());
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
 }
 
 fn too_large(most: usize) -> ApiError {

@@ -15,10 +15,9 @@ use uuid::Uuid;
 use super::Api;
 use super::body::{self, Fields, parse_uuid};
 use super::error::ApiError;
-use super::fractals::{find, in_path, unknown_field};
-use crate::fractal::{FractalSpec, Outcome};
+use super::fractals::{SPEC_FIELDS, find, in_path, unknown_field};
+use crate::fractal::{FractalSpec, Outcome, checksum};
 use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
-use crate::worker::checksum;
 
 /// Most bytes of an image. A picture of 100 million pixels is about 13 MB as workers make it.
 const IMAGE_BYTES: usize = 64 << 20;
@@ -29,8 +28,9 @@ const IMAGE_JSON_BYTES: usize = IMAGE_BYTES / 3 * 4 + body::JSON_BYTES;
 /// A worker has this long to send one.
 const IMAGE_TIME: Duration = Duration::from_secs(120);
 
-/// Images being received at a time; further ones wait. Bounds the memory they take together.
-pub const UPLOADS: usize = 4;
+/// Images being received at a time; further ones wait. Bounds the memory they take together: one in
+/// base64 is held twice and decoded, and comes alone.
+pub const UPLOADS: u32 = 4;
 
 /// Longest name of a host.
 const NAME_CHARS: usize = 256;
@@ -63,13 +63,15 @@ pub async fn deliver(
     body: Body,
 ) -> Result<Json<FractalDoc>, ApiError> {
     let fractal = find(&api, &uuid).await?;
-    let _turn = api.uploads.acquire().await;
-    let delivery = match body::content_type(&headers) {
+    let kind = body::content_type(&headers);
+    let places = if kind == "image/png" { 1 } else { UPLOADS };
+    let _turn = api.uploads.acquire_many(places).await;
+    let delivery = match kind.as_str() {
         "image/png" => {
             let png = body::read(&headers, body, IMAGE_BYTES, IMAGE_TIME).await?;
             Delivery::from_parameters(png, parameters)?
         }
-        json if json.starts_with("application/json") => {
+        "application/json" => {
             let fields = body::json_object(&headers, body, IMAGE_JSON_BYTES, IMAGE_TIME).await?;
             if fields.is_empty() {
                 // The original changes nothing then, and is content.
@@ -87,7 +89,7 @@ pub async fn deliver(
     let spec = fractal.spec;
     let checked = tokio::task::spawn_blocking(move || delivery.check(&spec)).await;
     let (outcome, png) = checked.map_err(|_| broken("it cannot be decoded"))??;
-    match api.farm.finish(fractal.uuid, outcome, png).await? {
+    match api.farm.finish(fractal.row, outcome, png).await? {
         Some(fractal) => Ok(Json(fractal.into())),
         None => Err(ApiError::no_fractal(uuid)),
     }
@@ -140,7 +142,7 @@ impl Delivery {
             size: fields.optional_integer("size")?,
         };
         match fields.names().next() {
-            Some(name) if NewFractal::has(name) => Err(ApiError::refused(
+            Some(name) if SPEC_FIELDS.contains(&name) => Err(ApiError::refused(
                 name,
                 format!("{name} was settled when the fractal was accepted"),
             )),
@@ -182,18 +184,6 @@ impl Delivery {
             generated_by: self.generated_by,
         };
         Ok((outcome, self.png))
-    }
-}
-
-/// The fields of a request for a fractal.
-struct NewFractal;
-
-impl NewFractal {
-    fn has(name: &str) -> bool {
-        matches!(
-            name,
-            "width" | "height" | "iterations" | "xa" | "xb" | "ya" | "yb" | "c_re" | "c_im"
-        )
     }
 }
 

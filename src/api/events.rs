@@ -88,7 +88,7 @@ fn frame_of(event: &Event) -> Bytes {
         Event::Running(fractal) => ("running", fractal),
         Event::Done(fractal) => ("done", fractal),
         Event::Failed(fractal) => ("failed", fractal),
-        Event::Deleted(uuid) => return frame("deleted", &serde_json::json!({ "uuid": uuid })),
+        Event::Deleted(_, uuid) => return frame("deleted", &serde_json::json!({ "uuid": uuid })),
     };
     frame(name, &FractalDoc::from(fractal.clone()))
 }

@@ -30,6 +30,19 @@ const RESULT_FIELDS: [&str; 11] = [
     "url",
 ];
 
+/// Fields that say what to render.
+pub const SPEC_FIELDS: [&str; 9] = [
+    "width",
+    "height",
+    "iterations",
+    "xa",
+    "xb",
+    "ya",
+    "yb",
+    "c_re",
+    "c_im",
+];
+
 /// Accept a fractal. Answered once it is on disk; it is rendered when its turn comes.
 #[utoipa::path(post, path = "/v1/fractal", tag = "fractals",
     request_body = NewFractalDoc,

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
@@ -27,7 +26,7 @@ pub async fn readyz(State(api): State<Api>) -> Result<Json<CountsDoc>, ApiError>
         let message = "the server is stopping";
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message));
     }
-    api.farm.get(Uuid::nil()).await?;
+    api.farm.check().await?;
     let counts = *api.farm.counts().borrow();
     Ok(Json(counts.into()))
 }

@@ -3,6 +3,8 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::error::ApiError;
@@ -13,6 +15,9 @@ use crate::wire::ErrorDoc;
 /// An image never changes: whoever has it need not ask again.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+/// Images that are being sent take this much memory in all: clients that read slowly hold theirs.
+pub const KILOBYTES_ON_THE_WAY: usize = 256 << 10;
+
 /// The image as a PNG file.
 #[utoipa::path(get, path = "/fractal/{uuid}", tag = "images",
     params(("uuid" = Uuid, Path)),
@@ -21,7 +26,7 @@ const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000,
          headers(("ETag" = String, description = "its SHA-256"))),
         (status = 304, description = "the client has it already"),
         (status = 404, description = "there is no such fractal, or no image of it so far", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        (status = 503, description = "the store does not answer, or too many images are being sent", body = ErrorDoc),
     ))]
 pub async fn image(
     State(api): State<Api>,
@@ -33,12 +38,13 @@ pub async fn image(
     match api.farm.image(id, known.clone()).await? {
         Lookup::Image(image) => {
             let tag = etag(&image.checksum);
+            let png = on_the_way(&api, image.png)?;
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
                 (header::CACHE_CONTROL, FOREVER),
                 (header::ETAG, tag),
             ];
-            Ok((headers, image.png).into_response())
+            Ok((headers, png).into_response())
         }
         Lookup::Same => {
             let tag = etag(known.as_deref().unwrap_or_default());
@@ -47,6 +53,24 @@ pub async fn image(
         }
         Lookup::NoImage(status) => Err(ApiError::no_image(status)),
         Lookup::NoFractal => Err(ApiError::no_fractal(uuid)),
+    }
+}
+
+/// The same bytes, which count among those on the way until the last of them is sent.
+fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
+    struct Counted(Bytes, OwnedSemaphorePermit);
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let kilobytes = u32::try_from(png.len() / 1024).unwrap_or(u32::MAX);
+    match api.downloads.clone().try_acquire_many_owned(kilobytes) {
+        Ok(permit) => Ok(Bytes::from_owner(Counted(png, permit))),
+        Err(_) => {
+            let message = "too many images are being sent at this moment";
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5))
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Api {
     farm: Arc<Farm>,
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -50,7 +51,8 @@ pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
     let api = Api {
         hub: Arc::new(events::Hub::start(&farm, stop.clone())),
         farm,
-        uploads: Arc::new(Semaphore::new(delivery::UPLOADS)),
+        uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
+        downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
         stop,
     };
     let (documented, openapi) = OpenApiRouter::with_openapi(Description::openapi())

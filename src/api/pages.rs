@@ -13,10 +13,9 @@ use include_dir::{Dir, DirEntry, include_dir};
 use super::Api;
 use super::error::ApiError;
 use super::fractals::find;
-use crate::fractal::{Fractal, Status};
+use crate::fractal::{Fractal, Status, checksum};
 use crate::store::Search;
 use crate::store::search::{Column, Comparison, Direction, Filter, Value};
-use crate::worker::checksum;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/static");
 

@@ -17,6 +17,9 @@ use crate::store::search::{Column, Comparison, Direction, Filter, Kind, Value};
 /// Conditions and listed values in one search. SQLite's own limits lie well above.
 const MOST_PARTS: usize = 500;
 
+/// Bytes of a pattern: long ones with many `%` take time that others wait for.
+const MOST_PATTERN: usize = 256;
+
 const DEFAULT_PER_PAGE: u64 = 10;
 const MOST_PER_PAGE: u64 = 100;
 
@@ -189,7 +192,15 @@ fn filter(filter: &Json, parts: &mut usize) -> Result<Filter, ApiError> {
             }
             Ok(Filter::Columns(column, comparison, other))
         }
-        (None, Some(val)) => Ok(Filter::Value(column, comparison, value(column, val)?)),
+        (None, Some(val)) => {
+            let value = value(column, val)?;
+            if let (Comparison::Like, Value::Text(pattern)) = (comparison, &value)
+                && pattern.len() > MOST_PATTERN
+            {
+                return Err(wrong(format!("a pattern may have {MOST_PATTERN} bytes")));
+            }
+            Ok(Filter::Value(column, comparison, value))
+        }
         (None, None) => Err(wrong(
             "a filter needs a \"val\" or a \"field\" to compare with",
         )),

@@ -93,8 +93,8 @@ fn is_own_name(host: &str) -> bool {
     host.is_empty() || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
 }
 
-/// Turns the router's own bare answers into this API's: a document for 404 and 405, and the
-/// methods of a route for OPTIONS.
+/// Turns the framework's own answers into this API's: a document for every error, and the methods of
+/// a route for OPTIONS.
 pub async fn dress(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
@@ -119,6 +119,15 @@ pub async fn dress(request: Request, next: Next) -> Response {
             }
             dressed
         }
+        // What an extractor refused by itself, such as an address that is no UTF-8.
+        status if status.is_client_error() && !is_json(&response) => {
+            ApiError::new(status, "the request makes no sense").into_response()
+        }
         _ => response,
     }
+}
+
+fn is_json(response: &Response) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }

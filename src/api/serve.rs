@@ -38,12 +38,14 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
         .max_buf_size(HEADER_BYTES);
     let service = TowerToHyperService::new(app);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
+        let next = async {
+            // The semaphore is never closed.
+            let place = places.clone().acquire_owned().await.ok();
+            (place, listener.accept().await)
         };
-        let accepted = tokio::select! {
+        let (place, accepted) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            next = next => next,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,

@@ -15,11 +15,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use uuid::Uuid;
 
 use super::{Queue, Task};
+use crate::fractal::RowId;
 use crate::render::Cancel;
 use crate::store::Store;
 
@@ -41,14 +42,14 @@ pub struct LocalQueue {
 #[derive(Default)]
 struct Shared {
     /// Tasks from the moment the feeder hands them on until they are settled or wait again.
-    out: Mutex<HashMap<Uuid, Cancel>>,
+    out: Mutex<HashMap<RowId, Cancel>>,
     news: Notify,
     /// A row that the feeder has passed already waits again.
     from_start: AtomicBool,
 }
 
 impl Shared {
-    fn out(&self) -> MutexGuard<'_, HashMap<Uuid, Cancel>> {
+    fn out(&self) -> MutexGuard<'_, HashMap<RowId, Cancel>> {
         // Each use is one call on the map, so that a panic leaves it whole.
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +76,11 @@ impl Drop for LocalQueue {
 
 async fn feed(store: Arc<dyn Store>, hand_on: flume::Sender<Task>, shared: Arc<Shared>) {
     let mut last = 0;
+    let mut sweep = tokio::time::interval(SWEEP);
     loop {
+        if sweep.tick().now_or_never().is_some() {
+            last = 0;
+        }
         if shared.from_start.swap(false, Ordering::AcqRel) {
             last = 0;
         }
@@ -90,17 +95,18 @@ async fn feed(store: Arc<dyn Store>, hand_on: flume::Sender<Task>, shared: Arc<S
         if waiting.is_empty() {
             tokio::select! {
                 () = shared.news.notified() => {}
-                () = tokio::time::sleep(SWEEP) => last = 0,
+                _ = sweep.tick() => last = 0,
             }
             continue;
         }
         for row in waiting {
             last = row.row;
-            let cancel = match shared.out().entry(row.uuid) {
+            let cancel = match shared.out().entry(row.row) {
                 Entry::Occupied(_) => continue,
                 Entry::Vacant(entry) => entry.insert(Cancel::default()).clone(),
             };
             let task = Task {
+                row: row.row,
                 uuid: row.uuid,
                 spec: row.spec,
                 cancel,
@@ -118,18 +124,18 @@ impl Queue for LocalQueue {
         self.shared.news.notify_one();
     }
 
-    fn returned(&self, uuid: Uuid) {
-        self.shared.out().remove(&uuid);
+    fn returned(&self, row: RowId) {
+        self.shared.out().remove(&row);
         self.shared.from_start.store(true, Ordering::Release);
         self.shared.news.notify_one();
     }
 
-    fn settled(&self, uuid: Uuid) {
-        self.shared.out().remove(&uuid);
+    fn settled(&self, row: RowId) {
+        self.shared.out().remove(&row);
     }
 
-    fn forget(&self, uuid: Uuid) {
-        if let Some(cancel) = self.shared.out().remove(&uuid) {
+    fn forget(&self, row: RowId) {
+        if let Some(cancel) = self.shared.out().remove(&row) {
             cancel.cancel();
         }
     }

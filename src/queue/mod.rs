@@ -5,13 +5,14 @@ mod local;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::fractal::FractalSpec;
+use crate::fractal::{FractalSpec, RowId};
 use crate::render::Cancel;
 pub use local::LocalQueue;
 
 /// A fractal to render, on its way to a worker.
 #[derive(Clone, Debug)]
 pub struct Task {
+    pub row: RowId,
     pub uuid: Uuid,
     pub spec: FractalSpec,
     /// Set when nobody wants the image any more.
@@ -24,13 +25,13 @@ pub trait Queue: Send + Sync {
     fn added(&self);
 
     /// A task that had been handed out waits again.
-    fn returned(&self, uuid: Uuid);
+    fn returned(&self, row: RowId);
 
     /// A task that had been handed out needs no more work.
-    fn settled(&self, uuid: Uuid);
+    fn settled(&self, row: RowId);
 
     /// The fractal is gone: hand it out no more, and stop the render that may be on.
-    fn forget(&self, uuid: Uuid);
+    fn forget(&self, row: RowId);
 
     /// The next task, oldest first. Dropping the call loses none.
     async fn take(&self) -> Task;

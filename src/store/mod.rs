@@ -16,12 +16,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::fractal::{Fractal, FractalSpec, Outcome, Status};
+use crate::events::Event;
+use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 pub use search::Search;
 pub use sqlite::{OpenError, Sqlite};
-
-/// A row's place in the order of acceptance. Never used twice.
-pub type RowId = i64;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -137,8 +135,15 @@ pub enum Finished {
     Before(Fractal),
 }
 
+/// Called with each change right after its commit, in the order of the commits, before whoever
+/// caused it hears of it; whether or not anybody still waits to.
+pub type Listener = Box<dyn Fn(Event) + Send>;
+
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// Whom to tell of changes from now on.
+    fn listen(&self, listener: Listener);
+
     /// Keeps a new fractal as `Queued`, unless `most_queued` wait already.
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal>;
 
@@ -154,16 +159,17 @@ pub trait Store: Send + Sync {
     async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>>;
 
     /// `Queued -> Running`, one attempt more. `None`: it is not there, or not waiting, any more.
-    async fn start(&self, uuid: Uuid) -> Result<Option<Fractal>>;
+    async fn start(&self, row: RowId) -> Result<Option<Fractal>>;
 
     /// `Running -> Queued` for a render that was not carried out; the attempt does not count.
-    async fn give_back(&self, uuid: Uuid) -> Result<Option<Fractal>>;
+    /// `None`: it was not running.
+    async fn give_back(&self, row: RowId) -> Result<Option<Fractal>>;
 
     /// Any status -> `Done`, image and outcome in one step. `None`: the fractal is gone.
-    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Bytes) -> Result<Option<Finished>>;
+    async fn finish(&self, row: RowId, outcome: Outcome, png: Bytes) -> Result<Option<Finished>>;
 
     /// `Running -> Queued`, or `-> Failed` at the `most`th attempt. `None`: it was not running.
-    async fn fail(&self, uuid: Uuid, reason: String, most: u32) -> Result<Option<Fractal>>;
+    async fn fail(&self, row: RowId, reason: String, most: u32) -> Result<Option<Fractal>>;
 
     /// `Failed -> Queued`, attempts from zero. The fractal as it then is, whether or not it had
     /// failed, and whether it had. `None`: there is none.
@@ -172,9 +178,12 @@ pub trait Store: Send + Sync {
     /// Deletes the fractal and its image. `false`: there was none.
     async fn delete(&self, uuid: Uuid) -> Result<bool>;
 
-    /// After a start: what was `Running` when the process died waits again, or, where that has
-    /// happened `most` times, has `Failed`. Returns how many rows that were.
+    /// After a start: what was `Running` when the process died waits again, or has `Failed` if that
+    /// happened for the `most`th time. Returns how many rows that were.
     async fn recover(&self, most: u32) -> Result<u64>;
+
+    /// Whether the store can read and write at this moment.
+    async fn check(&self) -> Result<()>;
 
     /// The counts as of the last commit; changes can be awaited.
     fn counts(&self) -> watch::Receiver<Counts>;

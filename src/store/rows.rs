@@ -11,7 +11,7 @@ use crate::fractal::{Constant, Fractal, FractalSpec, Outcome, Plane};
 
 /// The columns of [`fractal`], in its order.
 pub const FRACTAL: &str = "uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
-     status, attempts, error, checksum, size, duration, generated_by, created_at, finished_at";
+     status, attempts, error, checksum, size, duration, generated_by, created_at, finished_at, id";
 
 /// The columns of [`waiting`], in its order.
 pub const WAITING: &str = "uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, id";
@@ -30,6 +30,7 @@ pub fn fractal(row: &Row<'_>) -> rusqlite::Result<Fractal> {
     };
     let finished_at: Option<i64> = row.get(18)?;
     Ok(Fractal {
+        row: row.get(19)?,
         uuid: uuid(row)?,
         spec: spec(row)?,
         status: status.parse().map_err(FromSqlError::other)?,

@@ -18,10 +18,11 @@ use super::search::{Column, Comparison, Filter, Search, Value};
 use super::sql::Sql;
 use super::writer::{Group, Writer};
 use super::{
-    Counts, Finished, Image, Lookup, Page, Result, RowId, Store, StoreError, Waiting, now, rows,
+    Counts, Finished, Image, Listener, Lookup, Page, Result, Store, StoreError, Waiting, now, rows,
     schema,
 };
-use crate::fractal::{Fractal, FractalSpec, Outcome, Status};
+use crate::events::Event;
+use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 
 const READERS: usize = 3;
 
@@ -36,6 +37,8 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 pub struct Sqlite {
     writer: Writer,
     reads: flume::Sender<Read>,
+    /// For the feeder alone: however much is searched, the workers have something to do.
+    feed: flume::Sender<Read>,
     /// Held as long as the store is open: one process a folder.
     _lock: File,
 }
@@ -73,22 +76,10 @@ impl Sqlite {
         let conn = writing_connection(&file)?;
         let counts = count(&conn).map_err(StoreError::from)?;
         let writer = Writer::start(conn, counts).map_err(in_folder)?;
-        let (reads, waiting) = flume::bounded::<Read>(WAITING_READS);
-        for n in 0..READERS {
-            let conn = reading_connection(&file)?;
-            let waiting = waiting.clone();
-            std::thread::Builder::new()
-                .name(format!("store-reader-{n}"))
-                .spawn(move || {
-                    for read in waiting {
-                        read(&conn);
-                    }
-                })
-                .map_err(in_folder)?;
-        }
         Ok(Sqlite {
             writer,
-            reads,
+            reads: start_readers(&file, READERS)?,
+            feed: start_readers(&file, 1)?,
             _lock: lock,
         })
     }
@@ -97,15 +88,7 @@ impl Sqlite {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (tell, told) = oneshot::channel();
-        let job: Read = Box::new(move |conn| {
-            if !tell.is_closed() {
-                // Whoever asked may have gone away meanwhile.
-                let _ = tell.send(read(conn));
-            }
-        });
-        self.reads.try_send(job).map_err(|_| StoreError::Busy)?;
-        Ok(told.await.map_err(|_| StoreError::Closed)??)
+        read_by(&self.reads, read).await
     }
 
     /// A write of one row and nothing large.
@@ -128,6 +111,40 @@ impl Sqlite {
             _ => None,
         }
     }
+}
+
+/// Starts threads that read with a connection each, and returns where their work is handed in. They
+/// end when that is dropped.
+fn start_readers(file: &Path, threads: usize) -> Result<flume::Sender<Read>> {
+    let (reads, waiting) = flume::bounded::<Read>(WAITING_READS);
+    for _ in 0..threads {
+        let conn = reading_connection(file)?;
+        let waiting = waiting.clone();
+        std::thread::Builder::new()
+            .name("store-reader".into())
+            .spawn(move || {
+                for read in waiting {
+                    read(&conn);
+                }
+            })
+            .map_err(|error| StoreError::Engine(error.to_string()))?;
+    }
+    Ok(reads)
+}
+
+async fn read_by<T: Send + 'static>(
+    reads: &flume::Sender<Read>,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (tell, told) = oneshot::channel();
+    let job: Read = Box::new(move |conn| {
+        if !tell.is_closed() {
+            // Whoever asked may have gone away meanwhile.
+            let _ = tell.send(read(conn));
+        }
+    });
+    reads.try_send(job).map_err(|_| StoreError::Busy)?;
+    Ok(told.await.map_err(|_| StoreError::Closed)??)
 }
 
 fn writing_connection(file: &Path) -> Result<Connection> {
@@ -192,10 +209,10 @@ impl Group<'_> {
         let outcome = fractal.outcome.as_ref();
         let mut statement = self.conn.prepare_cached(
             "UPDATE fractal SET status = ?2, attempts = ?3, error = ?4, checksum = ?5, size = ?6, \
-             duration = ?7, generated_by = ?8, finished_at = ?9 WHERE uuid = ?1",
+             duration = ?7, generated_by = ?8, finished_at = ?9 WHERE id = ?1",
         )?;
         statement.execute(params![
-            key(fractal.uuid),
+            fractal.row,
             fractal.status.as_str(),
             fractal.attempts,
             fractal.error,
@@ -206,17 +223,32 @@ impl Group<'_> {
             fractal.finished_at.map(|time| time.as_millisecond()),
         ])?;
         self.counts.moved(Some(was), Some(fractal.status));
+        let fractal = fractal.clone();
+        self.events.push(match fractal.status {
+            Status::Queued => Event::Queued(fractal),
+            Status::Running => Event::Running(fractal),
+            Status::Done => Event::Done(fractal),
+            Status::Failed => Event::Failed(fractal),
+        });
         Ok(())
+    }
+
+    /// The fractal of a row.
+    fn at(&self, row: RowId) -> Result<Option<Fractal>> {
+        static SQL: LazyLock<String> =
+            LazyLock::new(|| format!("SELECT {} FROM fractal WHERE id = ?1", rows::FRACTAL));
+        let mut statement = self.conn.prepare_cached(&SQL)?;
+        Ok(statement.query_row([row], rows::fractal).optional()?)
     }
 
     /// `update` for a change that starts from one status only. `None`: it had another.
     fn transition(
         &mut self,
-        uuid: Uuid,
+        row: RowId,
         from: Status,
         change: impl FnOnce(&mut Fractal),
     ) -> Result<Option<Fractal>> {
-        match get(self.conn, uuid)? {
+        match self.at(row)? {
             Some(mut fractal) if fractal.status == from => {
                 change(&mut fractal);
                 self.update(from, &fractal)?;
@@ -226,7 +258,8 @@ impl Group<'_> {
         }
     }
 
-    fn insert(&mut self, fractal: &Fractal) -> Result<()> {
+    /// Adds a row, and gives the fractal its place.
+    fn insert(&mut self, fractal: &mut Fractal) -> Result<()> {
         let FractalSpec {
             width,
             height,
@@ -254,7 +287,9 @@ impl Group<'_> {
         ]);
         match inserted {
             Ok(_) => {
+                fractal.row = self.conn.last_insert_rowid();
                 self.counts.moved(None, Some(fractal.status));
+                self.events.push(Event::Created(fractal.clone()));
                 Ok(())
             }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -267,12 +302,17 @@ impl Group<'_> {
 
 #[async_trait]
 impl Store for Sqlite {
+    fn listen(&self, listener: Listener) {
+        self.writer.listen(listener);
+    }
+
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal> {
         self.write(move |group| {
             if group.counts.queued >= most_queued {
                 return Err(StoreError::QueueFull(most_queued));
             }
-            let fractal = Fractal {
+            let mut fractal = Fractal {
+                row: 0,
                 uuid,
                 spec,
                 status: Status::Queued,
@@ -282,7 +322,7 @@ impl Store for Sqlite {
                 created_at: now(),
                 finished_at: None,
             };
-            group.insert(&fractal)?;
+            group.insert(&mut fractal)?;
             Ok(fractal)
         })
         .await
@@ -364,7 +404,7 @@ impl Store for Sqlite {
     }
 
     async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>> {
-        self.read(move |conn| {
+        read_by(&self.feed, move |conn| {
             static SQL: LazyLock<String> = LazyLock::new(|| {
                 format!(
                     "SELECT {} FROM fractal INDEXED BY fractal_waiting \
@@ -379,9 +419,9 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn start(&self, uuid: Uuid) -> Result<Option<Fractal>> {
+    async fn start(&self, row: RowId) -> Result<Option<Fractal>> {
         self.write(move |group| {
-            group.transition(uuid, Status::Queued, |fractal| {
+            group.transition(row, Status::Queued, |fractal| {
                 fractal.status = Status::Running;
                 fractal.attempts += 1;
             })
@@ -389,9 +429,9 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn give_back(&self, uuid: Uuid) -> Result<Option<Fractal>> {
+    async fn give_back(&self, row: RowId) -> Result<Option<Fractal>> {
         self.write(move |group| {
-            group.transition(uuid, Status::Running, |fractal| {
+            group.transition(row, Status::Running, |fractal| {
                 fractal.status = Status::Queued;
                 fractal.attempts = fractal.attempts.saturating_sub(1);
             })
@@ -399,10 +439,10 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn finish(&self, uuid: Uuid, outcome: Outcome, png: Bytes) -> Result<Option<Finished>> {
+    async fn finish(&self, row: RowId, outcome: Outcome, png: Bytes) -> Result<Option<Finished>> {
         self.writer
             .write(png.len(), move |group| {
-                let Some(mut fractal) = get(group.conn, uuid)? else {
+                let Some(mut fractal) = group.at(row)? else {
                     return Ok(None);
                 };
                 let was = fractal.status;
@@ -414,18 +454,18 @@ impl Store for Sqlite {
                 fractal.outcome = Some(outcome);
                 fractal.finished_at = Some(now());
                 group.update(was, &fractal)?;
-                let mut statement = group.conn.prepare_cached(
-                    "INSERT INTO image (id, png) SELECT id, ?2 FROM fractal WHERE uuid = ?1",
-                )?;
-                statement.execute(params![key(uuid), png.as_ref()])?;
+                let mut statement = group
+                    .conn
+                    .prepare_cached("INSERT INTO image (id, png) VALUES (?1, ?2)")?;
+                statement.execute(params![row, png.as_ref()])?;
                 Ok(Some(Finished::Now(fractal)))
             })
             .await
     }
 
-    async fn fail(&self, uuid: Uuid, reason: String, most: u32) -> Result<Option<Fractal>> {
+    async fn fail(&self, row: RowId, reason: String, most: u32) -> Result<Option<Fractal>> {
         self.write(move |group| {
-            group.transition(uuid, Status::Running, |fractal| {
+            group.transition(row, Status::Running, |fractal| {
                 fractal.error = Some(reason);
                 if fractal.attempts >= most {
                     fractal.status = Status::Failed;
@@ -440,31 +480,35 @@ impl Store for Sqlite {
 
     async fn retry(&self, uuid: Uuid) -> Result<Option<(Fractal, bool)>> {
         self.write(move |group| {
-            let again = group.transition(uuid, Status::Failed, |fractal| {
+            let Some(fractal) = get(group.conn, uuid)? else {
+                return Ok(None);
+            };
+            let again = group.transition(fractal.row, Status::Failed, |fractal| {
                 fractal.status = Status::Queued;
                 fractal.attempts = 0;
                 fractal.finished_at = None;
             })?;
-            match again {
-                Some(fractal) => Ok(Some((fractal, true))),
-                None => Ok(get(group.conn, uuid)?.map(|fractal| (fractal, false))),
+            if again.is_some() {
+                let sql = "UPDATE fractal SET crashes = 0 WHERE id = ?1";
+                group.conn.execute(sql, [fractal.row])?;
             }
+            Ok(Some(match again {
+                Some(fractal) => (fractal, true),
+                None => (fractal, false),
+            }))
         })
         .await
     }
 
     async fn delete(&self, uuid: Uuid) -> Result<bool> {
         self.write(move |group| {
-            let mut statement = group
-                .conn
-                .prepare_cached("DELETE FROM fractal WHERE uuid = ?1 RETURNING status")?;
-            let status: Option<String> = statement
-                .query_row([key(uuid)], |row| row.get(0))
-                .optional()?;
-            let Some(status) = status else {
+            let Some(fractal) = get(group.conn, uuid)? else {
                 return Ok(false);
             };
-            group.counts.moved(status.parse().ok(), None);
+            let mut statement = group.conn.prepare_cached("DELETE FROM fractal WHERE id = ?1")?;
+            statement.execute([fractal.row])?;
+            group.counts.moved(Some(fractal.status), None);
+            group.events.push(Event::Deleted(fractal.row, uuid));
             Ok(true)
         })
         .await
@@ -472,10 +516,16 @@ impl Store for Sqlite {
 
     async fn recover(&self, most: u32) -> Result<u64> {
         self.write(move |group| {
+            // Said of the attempt that was cut off: it counts as a crash, not as an attempt.
+            group.conn.execute(
+                "UPDATE fractal SET attempts = attempts - 1, crashes = crashes + 1 \
+                 WHERE status = 'running'",
+                [],
+            )?;
             let failed = group.conn.execute(
                 "UPDATE fractal SET status = 'failed', finished_at = ?2, \
-                 error = 'the process ended ' || attempts || ' times while rendering this' \
-                 WHERE status = 'running' AND attempts >= ?1",
+                 error = 'the process ended ' || crashes || ' times while rendering this' \
+                 WHERE status = 'running' AND crashes >= ?1",
                 params![most, now().as_millisecond()],
             )?;
             let queued = group.conn.execute(
@@ -488,6 +538,12 @@ impl Store for Sqlite {
             Ok((failed + queued) as u64)
         })
         .await
+    }
+
+    async fn check(&self) -> Result<()> {
+        self.read(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await?;
+        // A transaction in which nothing is written costs no flush of the disk.
+        self.write(|_| Ok(())).await
     }
 
     fn counts(&self) -> watch::Receiver<Counts> {

@@ -4,12 +4,14 @@
 //! runs, further writes gather; the next transaction takes them all. Callers hear of success only
 //! after the commit that holds their write.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
-use super::{Counts, Result, StoreError};
+use super::{Counts, Listener, Result, StoreError};
+use crate::events::Event;
 
 /// Most writes, and most bytes of images, in one transaction: beyond these a larger group gains
 /// nothing and only makes the first caller wait.
@@ -23,17 +25,19 @@ const WAITING: usize = 1024;
 pub struct Group<'a> {
     pub conn: &'a Connection,
     pub counts: Counts,
+    /// What has changed, in order: told after the commit.
+    pub events: Vec<Event>,
 }
 
 struct Job {
     /// Bytes it writes, roughly.
     weight: usize,
-    /// Writes, and returns what tells the caller once the transaction has ended. An `Err` spoils
-    /// the whole group: the engine itself has failed.
+    /// Writes, or if `None` does not, and returns what tells the caller once the transaction has
+    /// ended. An `Err` spoils the whole group: the engine itself has failed.
     write: Write,
 }
 
-type Write = Box<dyn FnOnce(&mut Group<'_>) -> (Answer, Result<()>) + Send>;
+type Write = Box<dyn FnOnce(Option<&mut Group<'_>>) -> (Answer, Result<()>) + Send>;
 
 /// Tells the caller how its write ended, given how the transaction did.
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;
@@ -43,20 +47,28 @@ pub struct Writer {
     jobs: Option<flume::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     counts: watch::Receiver<Counts>,
+    listener: Arc<Mutex<Listener>>,
 }
 
 impl Writer {
     pub fn start(conn: Connection, counts: Counts) -> std::io::Result<Writer> {
         let (jobs, waiting) = flume::bounded(WAITING);
         let (publish, published) = watch::channel(counts);
+        let listener: Arc<Mutex<Listener>> = Arc::new(Mutex::new(Box::new(|_| {})));
+        let told = listener.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&conn, &waiting, &publish))?;
+            .spawn(move || run(&conn, &waiting, &publish, &told))?;
         Ok(Writer {
             jobs: Some(jobs),
             thread: Some(thread),
             counts: published,
+            listener,
         })
+    }
+
+    pub fn listen(&self, listener: Listener) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = listener;
     }
 
     pub fn counts(&self) -> watch::Receiver<Counts> {
@@ -76,7 +88,7 @@ impl Writer {
         let job = Job {
             weight,
             write: Box::new(move |group| {
-                let written = write(group);
+                let written = group.map_or(Err(StoreError::Closed), write);
                 let spoilt = match &written {
                     Err(error) if error.is_of_the_engine() => Err(error.clone()),
                     _ => Ok(()),
@@ -104,12 +116,18 @@ impl Drop for Writer {
     }
 }
 
-fn run(conn: &Connection, waiting: &flume::Receiver<Job>, publish: &watch::Sender<Counts>) {
+fn run(
+    conn: &Connection,
+    waiting: &flume::Receiver<Job>,
+    publish: &watch::Sender<Counts>,
+    listener: &Mutex<Listener>,
+) {
     while let Ok(first) = waiting.recv() {
         let before = *publish.borrow();
         let mut group = Group {
             conn,
             counts: before,
+            events: Vec::new(),
         };
         let mut answers = Vec::new();
         let committed = transaction(&mut group, first, waiting, &mut answers);
@@ -117,6 +135,10 @@ fn run(conn: &Connection, waiting: &flume::Receiver<Job>, publish: &watch::Sende
             Ok(()) => {
                 if group.counts != before {
                     publish.send_replace(group.counts);
+                }
+                let listener = listener.lock().unwrap_or_else(PoisonError::into_inner);
+                for event in group.events {
+                    listener(event);
                 }
             }
             Err(error) => {
@@ -139,12 +161,16 @@ fn transaction(
     waiting: &flume::Receiver<Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<()> {
-    group.conn.execute_batch("BEGIN IMMEDIATE")?;
+    if let Err(error) = group.conn.execute_batch("BEGIN IMMEDIATE") {
+        // The caller hears of this error, whatever its own answer would be.
+        answers.push((first.write)(None).0);
+        return Err(error.into());
+    }
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(job) = next {
         bytes += job.weight;
-        let (answer, written) = (job.write)(group);
+        let (answer, written) = (job.write)(Some(group));
         answers.push(answer);
         written?;
         next = if answers.len() < GROUP_WRITES && bytes < GROUP_BYTES {

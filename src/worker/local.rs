@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::{Sink, Source};
 use crate::farm::Farm;
@@ -22,11 +21,11 @@ impl Source for Farm {
         Farm::take(self).await
     }
 
-    async fn begin(&self, uuid: Uuid) -> bool {
-        match Farm::begin(self, uuid).await {
+    async fn begin(&self, task: &Task) -> bool {
+        match Farm::begin(self, task.row).await {
             Ok(begun) => begun,
             Err(error) => {
-                tracing::warn!(%uuid, %error, "cannot begin a task; it stays queued");
+                tracing::warn!(uuid = %task.uuid, %error, "cannot begin a task; it stays queued");
                 // It comes back at once: without the pause this would spin.
                 tokio::time::sleep(STORE_PAUSE).await;
                 false
@@ -34,28 +33,25 @@ impl Source for Farm {
         }
     }
 
-    async fn give_back(&self, uuid: Uuid) {
-        if let Err(error) = Farm::give_back(self, uuid).await {
-            // The row still says `running`; the next start of the process takes it up.
-            tracing::warn!(%uuid, %error, "cannot give a task back");
-        }
+    async fn give_back(&self, task: &Task) {
+        keep_trying(task, || Farm::give_back(self, task.row)).await;
     }
 }
 
 #[async_trait]
 impl Sink for Farm {
-    async fn deliver(&self, uuid: Uuid, outcome: Outcome, png: Bytes) {
-        keep_trying(uuid, || self.finish(uuid, outcome.clone(), png.clone())).await;
+    async fn deliver(&self, task: &Task, outcome: Outcome, png: Bytes) {
+        keep_trying(task, || self.finish(task.row, outcome.clone(), png.clone())).await;
     }
 
-    async fn fail(&self, uuid: Uuid, reason: String) {
-        keep_trying(uuid, || Farm::fail(self, uuid, reason.clone())).await;
+    async fn fail(&self, task: &Task, reason: String) {
+        keep_trying(task, || Farm::fail(self, task.row, reason.clone())).await;
     }
 }
 
 /// A result is worth more than the wait: on a full disk the lane holds on to it until there is
 /// room, and takes no further task meanwhile.
-async fn keep_trying<T, F>(uuid: Uuid, attempt: impl Fn() -> F)
+async fn keep_trying<T, F>(task: &Task, attempt: impl Fn() -> F)
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -63,7 +59,7 @@ where
         if matches!(error, StoreError::Closed) {
             return;
         }
-        tracing::warn!(%uuid, %error, "cannot keep a result; trying again");
+        tracing::warn!(uuid = %task.uuid, %error, "cannot keep a result; trying again");
         tokio::time::sleep(STORE_PAUSE).await;
     }
 }

@@ -16,13 +16,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
-use crate::fractal::{FractalSpec, Outcome};
+use crate::fractal::{FractalSpec, Outcome, checksum};
 use crate::queue::Task;
 use crate::render::{Cancel, RenderError};
 
@@ -33,18 +31,18 @@ pub trait Source: Send + Sync {
     async fn take(&self) -> Task;
 
     /// Marks a task as being rendered. `false`: there is nothing to do for it any more.
-    async fn begin(&self, uuid: Uuid) -> bool;
+    async fn begin(&self, task: &Task) -> bool;
 
     /// Returns a task that was begun and not carried out.
-    async fn give_back(&self, uuid: Uuid);
+    async fn give_back(&self, task: &Task);
 }
 
 /// Where results go. Both return once the result is kept, however long that takes.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    async fn deliver(&self, uuid: Uuid, outcome: Outcome, png: Bytes);
+    async fn deliver(&self, task: &Task, outcome: Outcome, png: Bytes);
 
-    async fn fail(&self, uuid: Uuid, reason: String);
+    async fn fail(&self, task: &Task, reason: String);
 }
 
 /// What renders: [`crate::render::render_to_vec`], but for tests.
@@ -121,7 +119,7 @@ impl<W: Source + Sink> Lane<W> {
                 () = self.stop.cancelled() => return,
                 task = self.farm.take() => task,
             };
-            if !self.farm.begin(task.uuid).await {
+            if !self.farm.begin(&task).await {
                 continue;
             }
             let slot = tokio::select! {
@@ -130,7 +128,7 @@ impl<W: Source + Sink> Lane<W> {
                 slot = self.slots.acquire() => slot.ok(),
             };
             let Some(slot) = slot else {
-                self.farm.give_back(task.uuid).await;
+                self.farm.give_back(&task).await;
                 return;
             };
             let rendered = self.render(&task).await;
@@ -172,14 +170,14 @@ impl<W: Source + Sink> Lane<W> {
         match rendered {
             Ok((outcome, png)) => {
                 tracing::debug!(uuid = %task.uuid, seconds = outcome.duration, "rendered");
-                self.farm.deliver(task.uuid, outcome, png).await;
+                self.farm.deliver(task, outcome, png).await;
             }
             // Deleted or finished elsewhere, or this process leaves: in each case giving back
             // does what is left to do.
-            Err(NotRendered::Cancelled) => self.farm.give_back(task.uuid).await,
+            Err(NotRendered::Cancelled) => self.farm.give_back(task).await,
             Err(NotRendered::Failed(reason)) => {
                 tracing::error!(uuid = %task.uuid, reason, "a render failed");
-                self.farm.fail(task.uuid, reason).await;
+                self.farm.fail(task, reason).await;
             }
         }
     }
@@ -188,18 +186,6 @@ impl<W: Source + Sink> Lane<W> {
 enum NotRendered {
     Cancelled,
     Failed(String),
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn checksum(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
 }
 
 /// This machine's name, as it signs the images it renders.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::*;
 use crate::farm::{Farm, Policy, Retried};
@@ -35,8 +36,9 @@ impl Fixture {
     async fn new() -> Fixture {
         let folder = tempfile::TempDir::new().unwrap();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path()).unwrap());
-        let queue = Arc::new(LocalQueue::start(store.clone()));
-        let farm = Farm::open(store, queue, Policy::default()).await.unwrap();
+        let farm = Farm::open(store, LocalQueue::start, Policy::default())
+            .await
+            .unwrap();
         Fixture {
             counts: farm.counts(),
             farm: Arc::new(farm),

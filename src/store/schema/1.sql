@@ -11,7 +11,8 @@ CREATE TABLE fractal (
     c_re         REAL    NOT NULL,
     c_im         REAL    NOT NULL,
     status       TEXT    NOT NULL,
-    attempts     INTEGER NOT NULL DEFAULT 0,
+    attempts     INTEGER NOT NULL DEFAULT 0, -- renders begun, but for those that follow
+    crashes      INTEGER NOT NULL DEFAULT 0, -- renders during which the whole process ended
     error        TEXT,
     checksum     TEXT,    -- these four are there exactly when status is 'done'
     size         INTEGER,
