@@ -4,7 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The rectangle of the complex plane that the picture shows.
@@ -169,7 +171,8 @@ fn half_constant(missing: &'static str, given: &str) -> Refusal {
 }
 
 /// Where a fractal stands. `Queued -> Running -> Done`, or `Failed` after too many attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     Queued,
     Running,

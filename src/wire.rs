@@ -39,7 +39,7 @@ pub struct FractalDoc {
     pub c_re: f64,
     /// Imaginary part of the constant.
     pub c_im: f64,
-    pub status: StatusDoc,
+    pub status: Status,
     /// How often rendering was begun, but for times when the whole process ended.
     pub attempts: u32,
     /// Why the last attempt failed.
@@ -50,37 +50,6 @@ pub struct FractalDoc {
     /// When it was done or failed.
     #[schema(format = DateTime)]
     pub finished_at: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StatusDoc {
-    Queued,
-    Running,
-    Done,
-    Failed,
-}
-
-impl From<Status> for StatusDoc {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Queued => Self::Queued,
-            Status::Running => Self::Running,
-            Status::Done => Self::Done,
-            Status::Failed => Self::Failed,
-        }
-    }
-}
-
-impl From<StatusDoc> for Status {
-    fn from(status: StatusDoc) -> Self {
-        match status {
-            StatusDoc::Queued => Self::Queued,
-            StatusDoc::Running => Self::Running,
-            StatusDoc::Done => Self::Done,
-            StatusDoc::Failed => Self::Failed,
-        }
-    }
 }
 
 impl From<Fractal> for FractalDoc {
@@ -111,7 +80,7 @@ impl From<Fractal> for FractalDoc {
             yb: spec.plane.yb,
             c_re: spec.c.re,
             c_im: spec.c.im,
-            status: fractal.status.into(),
+            status: fractal.status,
             attempts: fractal.attempts,
             error: fractal.error,
             created_at: format!("{:.3}", fractal.created_at),
@@ -177,7 +146,7 @@ pub struct ErrorDoc {
     pub field: Option<String>,
     /// Where an image is not there yet: how the fractal stands.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<StatusDoc>,
+    pub status: Option<Status>,
 }
 
 /// How many fractals there are of each status: event `queue`.

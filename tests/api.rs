@@ -176,6 +176,9 @@ async fn an_image_that_is_not_there_is_a_404_that_says_why() {
     assert_eq!(pending.status(), 404);
     assert!(pending.headers().contains_key("retry-after"));
     assert_eq!(pending.json::<Value>().await.unwrap()["status"], "queued");
+    let broken = farm.get("/v1/fractal/%FF").send().await.unwrap();
+    assert_eq!(broken.status(), 400);
+    assert!(broken.json::<Value>().await.unwrap()["message"].is_string());
     for missing in [uuid().as_str(), "nonsense", "%F0%9F%98%80"] {
         for path in [
             format!("/fractal/{missing}"),

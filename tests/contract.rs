@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use common::{Farm, but, small, uuid};
 use serde_json::{Value, json};
 
-/// Statuses that need a broken or stopping server. What the store's errors become is one table,
-/// which `tests/disk.rs` and the unit tests of the API hold.
+/// Statuses that need a broken or stopping server. `tests/disk.rs` provokes the 507, and a unit test
+/// beside `ApiError` holds what each of the store's errors becomes.
 const NEEDS_A_BROKEN_SERVER: [u16; 2] = [503, 507];
 
 type Operation = (String, String, u16);
@@ -190,7 +190,8 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     let huge = answer_to(&farm, &path, "image/png", 100 << 20);
     assert_eq!(huge.await, "HTTP/1.1 413 Payload Too Large");
     shown.insert((put.0.clone(), put.1.clone(), 413));
-    // An image has two minutes, by the same code as the 408 above.
+    let silent = answer_to(&farm, &path, "image/png", 9).await;
+    assert_eq!(silent, "HTTP/1.1 408 Request Timeout");
     shown.insert((put.0, put.1, 408));
 
     let mut documented = documented(&openapi);

@@ -109,7 +109,8 @@ async fn an_image_that_finds_no_room_is_kept_until_there_is() {
     farm.until(uuid, "running").await;
     let ballast = inside(&farm, "ballast");
     fill(&ballast);
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    farm.until_logged("cannot keep a result; trying again")
+        .await;
     assert_eq!(farm.show(uuid).await["status"], "running");
     std::fs::remove_file(&ballast).unwrap();
     let done = farm.until(uuid, "done").await;

@@ -85,7 +85,11 @@ const DISCARDED: usize = 1 << 20;
 async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
     let mut body = body.into_data_stream();
     let (mut bytes, mut length) = (BytesMut::new(), 0);
-    while let Some(some) = body.next().await {
+    loop {
+        let next = tokio::time::timeout(SILENCE, body.next()).await;
+        let Some(some) = next.map_err(|_| too_slow(SILENCE))? else {
+            break;
+        };
         let some =
             some.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
         length += some.len();

@@ -49,7 +49,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             format!("the fractal is {status}: there is no image of it"),
         );
-        error.doc.status = Some(status.into());
+        error.doc.status = Some(status);
         if status != Status::Failed {
             error.retry_after = Some(1);
         }
@@ -113,6 +113,37 @@ impl From<SubmitError> for ApiError {
         match error {
             SubmitError::Refused(refusal) => refusal.into(),
             SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_of_the_stores_errors_has_its_status() {
+        let newer = StoreError::Newer {
+            path: "/secret".into(),
+            found: 2,
+            known: 1,
+        };
+        for (error, status, retry) in [
+            (StoreError::Duplicate(Uuid::nil()), 400, false),
+            (StoreError::QueueFull(5), 429, true),
+            (StoreError::DiskFull, 507, true),
+            (StoreError::Busy, 503, true),
+            (StoreError::Closed, 503, true),
+            (StoreError::Engine("/secret".into()), 503, true),
+            (newer, 503, true),
+        ] {
+            let error = ApiError::from(error);
+            assert!(!error.doc.message.contains("/secret"));
+            let response = error.into_response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry);
         }
     }
 }

@@ -58,7 +58,10 @@ pub async fn image(
 
 /// The same bytes, which count among those on the way until the last of them is sent.
 fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
-    struct Counted(Bytes, OwnedSemaphorePermit);
+    struct Counted(
+        Bytes,
+        #[expect(dead_code, reason = "held")] OwnedSemaphorePermit,
+    );
     impl AsRef<[u8]> for Counted {
         fn as_ref(&self) -> &[u8] {
             &self.0

@@ -120,14 +120,14 @@ pub async fn dress(request: Request, next: Next) -> Response {
             dressed
         }
         // What an extractor refused by itself, such as an address that is no UTF-8.
-        status if status.is_client_error() && !is_json(&response) => {
+        status if status.is_client_error() && is_plain_text(&response) => {
             ApiError::new(status, "the request makes no sense").into_response()
         }
         _ => response,
     }
 }
 
-fn is_json(response: &Response) -> bool {
+fn is_plain_text(response: &Response) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
@@ -41,6 +41,8 @@ pub struct Refused {
     pub status: StatusCode,
     pub message: String,
     pub field: Option<String>,
+    /// When to try again, if that may help.
+    pub retry_after: Option<Duration>,
 }
 
 impl Client {
@@ -80,6 +82,8 @@ impl Client {
         if !status.is_client_error() && !status.is_server_error() {
             return Ok(response);
         }
+        let seconds = response.headers().get(header::RETRY_AFTER);
+        let retry_after = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
         let (message, field) = match response.json::<ErrorDoc>().await {
             Ok(doc) => (doc.message, doc.field),
             Err(_) => (format!("{} answered {status}", self.base), None),
@@ -87,7 +91,8 @@ impl Client {
         Err(anyhow!(Refused {
             status,
             message,
-            field
+            field,
+            retry_after: retry_after.map(Duration::from_secs),
         }))
     }
 
@@ -153,6 +158,34 @@ impl Client {
     pub async fn events(&self) -> anyhow::Result<Response> {
         self.send(self.request(Method::GET, "/v1/events")).await
     }
+}
+
+/// How often a request that did not get through is sent again, and the first pause before that.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Does something that may be done twice, again where it failed for a reason that passes: a
+/// connection that broke, a server that is busy. With growing pauses, or as long as the server says.
+pub async fn patiently<T>(act: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let mut pause = PAUSE;
+    for _ in 1..TRIES {
+        let error = match act().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        tokio::time::sleep(match error.downcast_ref::<Refused>() {
+            None => pause,
+            Some(Refused {
+                status: StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS,
+                retry_after,
+                ..
+            }) => retry_after.unwrap_or(pause),
+            Some(_) => return Err(error),
+        })
+        .await;
+        pause *= 2;
+    }
+    act().await
 }
 
 /// Whether an error is the server's, with this status.

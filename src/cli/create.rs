@@ -1,12 +1,11 @@
 //! `faafo create`: ask for fractals, and wait for them if told to.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use futures_util::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::StatusCode;
 use uuid::Uuid;
 
 use super::client::{self, Client, ClientArgs, Refused};
@@ -14,8 +13,8 @@ use super::output::{self, Format, FractalWriter};
 use super::spec::{SpecArgs, whole_between};
 use super::watch::Stream;
 use super::{Done, Failure};
-use crate::fractal::Draft;
-use crate::wire::{FractalDoc, NewFractalDoc, StatusDoc};
+use crate::fractal::{Draft, Status};
+use crate::wire::{FractalDoc, NewFractalDoc};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -62,10 +61,6 @@ pub struct CreateArgs {
 /// Requests under way at a time.
 const CONCURRENT: usize = 32;
 
-/// How often a request that did not get through is sent again, and the first pause before that.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(200);
-
 pub async fn run(args: CreateArgs) -> Done {
     let client = Client::new(&args.client)?;
     let mut random = rand::rng();
@@ -74,7 +69,10 @@ pub async fn run(args: CreateArgs) -> Done {
         None => whole_between(&mut random, "tasks", args.min_tasks, args.max_tasks)?,
     };
     let bar = bar(u64::try_from(tasks).unwrap_or(0), "creating");
-    let drafts = (0..tasks).map(|_| args.spec.draw(&mut random));
+    let stop = AtomicBool::new(false);
+    let drafts = (0..tasks)
+        .take_while(|_| !stop.load(Ordering::Relaxed))
+        .map(|_| args.spec.draw(&mut random));
     let posts = futures_util::stream::iter(drafts).map(|draft| {
         let client = &client;
         async move {
@@ -85,8 +83,17 @@ pub async fn run(args: CreateArgs) -> Done {
     let mut posts = posts.buffer_unordered(CONCURRENT);
     let mut writer = args.format.map(FractalWriter::begin).transpose()?;
     let mut created = HashSet::new();
+    let mut failure = None;
     while let Some(fractal) = posts.next().await {
-        let fractal = fractal?;
+        let fractal = match fractal {
+            Ok(fractal) => fractal,
+            Err(first) => {
+                // No further ones; but those under way may be accepted, and then are to be told.
+                stop.store(true, Ordering::Relaxed);
+                failure = failure.or(Some(first));
+                continue;
+            }
+        };
         created.insert(fractal.uuid);
         bar.inc(1);
         // With --wait the whole document is worth printing only at the end.
@@ -97,6 +104,9 @@ pub async fn run(args: CreateArgs) -> Done {
         }
     }
     bar.finish_and_clear();
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
     let failed = match args.wait {
         true => wait(&client, created, writer.as_mut()).await?,
         false => 0,
@@ -131,30 +141,22 @@ fn document(uuid: Uuid, draft: Draft) -> NewFractalDoc {
 /// Posts, again where it makes sense. The uuid is ours: if an answer got lost on its way, the
 /// server finds the fractal there already, and that is as good.
 async fn create(client: &Client, new: &NewFractalDoc) -> anyhow::Result<FractalDoc> {
-    let mut pause = PAUSE;
-    for again in 0.. {
-        let error = match client.create(new).await {
-            Ok(fractal) => return Ok(fractal),
-            Err(error) => error,
-        };
-        let refused = error.downcast_ref::<Refused>();
-        let lost = refused.is_none_or(|refused| {
-            matches!(
-                refused.status,
-                StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-            )
-        });
-        let taken = refused.is_some_and(|refused| refused.field.as_deref() == Some("uuid"));
-        match new.uuid {
-            Some(uuid) if taken && again > 0 => return client.show(uuid).await,
-            _ if lost && again + 1 < TRIES => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+    let again = AtomicBool::new(false);
+    let created = client::patiently(async || {
+        let created = client.create(new).await;
+        match (&created, new.uuid) {
+            (Err(error), Some(uuid)) if again.swap(true, Ordering::Relaxed) && is_taken(error) => {
+                client.show(uuid).await
             }
-            _ => return Err(error),
+            _ => created,
         }
-    }
-    unreachable!("the loop ends by returning")
+    });
+    created.await
+}
+
+fn is_taken(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.field.as_deref() == Some("uuid"))
 }
 
 /// Waits until all of `open` are done, writing each; returns how many will never be.
@@ -166,9 +168,9 @@ async fn wait(
     let bar = bar(open.len() as u64, "rendering");
     let mut lost = 0;
     let mut settle = |fractal: FractalDoc, open: &mut HashSet<Uuid>| -> Done {
-        let settled = matches!(fractal.status, StatusDoc::Done | StatusDoc::Failed);
+        let settled = matches!(fractal.status, Status::Done | Status::Failed);
         if settled && open.remove(&fractal.uuid) {
-            lost += usize::from(fractal.status == StatusDoc::Failed);
+            lost += usize::from(fractal.status == Status::Failed);
             bar.inc(1);
             if let Some(writer) = &mut writer {
                 bar.suspend(|| writer.write(&fractal))?;
@@ -194,7 +196,8 @@ async fn wait(
                     let q = serde_json::json!({
                         "filters": [{"name": "uuid", "op": "in", "val": some}]
                     });
-                    let found = client.search(&q, 100).await?.objects;
+                    let found = client::patiently(async || client.search(&q, 100).await);
+                    let found = found.await?.objects;
                     let there: HashSet<_> = found.iter().map(|fractal| fractal.uuid).collect();
                     for fractal in found {
                         settle(fractal, &mut open)?;

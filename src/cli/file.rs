@@ -19,7 +19,7 @@ impl NewFile {
         let special = fs::metadata(path).is_ok_and(|found| !found.is_file());
         let part = (!special).then(|| {
             let mut part = path.as_os_str().to_owned();
-            part.push(".part");
+            part.push(format!(".{}.part", std::process::id()));
             PathBuf::from(part)
         });
         let file = File::create(part.as_deref().unwrap_or(path));
@@ -31,8 +31,9 @@ impl NewFile {
     }
 
     pub fn complete(mut self) -> anyhow::Result<()> {
-        self.file.flush()?;
         if let Some(part) = &self.part {
+            // Or a power cut could leave the name without the contents.
+            self.file.sync_all()?;
             fs::rename(part, &self.path)
                 .with_context(|| format!("cannot write {}", self.path.display()))?;
             self.part = None;

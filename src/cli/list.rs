@@ -1,11 +1,12 @@
 //! `faafo list`: all fractals, however many.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::Done;
 use super::client::{Client, ClientArgs, failure};
 use super::output::{Format, FractalWriter};
+use crate::fractal::Status;
 use crate::wire::FractalDoc;
 
 #[derive(Args)]
@@ -15,9 +16,9 @@ Examples:
   faafo list --status failed -f value
   faafo list -f json | jq '.[].uuid'")]
 pub struct ListArgs {
-    /// Only those of this status
+    /// Only those that are queued, running, done or failed
     #[arg(long)]
-    status: Option<StatusArg>,
+    status: Option<Status>,
 
     /// How to print them
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
@@ -25,14 +26,6 @@ pub struct ListArgs {
 
     #[command(flatten)]
     client: ClientArgs,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum StatusArg {
-    Queued,
-    Running,
-    Done,
-    Failed,
 }
 
 const PER_PAGE: usize = 100;
@@ -43,8 +36,8 @@ pub async fn run(args: ListArgs) -> Done {
     let mut last: Option<FractalDoc> = None;
     loop {
         let mut filters = Vec::new();
-        if let Some(status) = args.status.and_then(|status| status.to_possible_value()) {
-            filters.push(json!({"name": "status", "op": "eq", "val": status.get_name()}));
+        if let Some(status) = args.status {
+            filters.push(json!({"name": "status", "op": "eq", "val": status}));
         }
         // Each page begins after the last fractal of the one before: pages by number would skip
         // or repeat some when others are created or deleted meanwhile.

@@ -121,7 +121,7 @@ impl FractalWriter {
                         fractal.uuid.to_string(),
                         format!("{} x {} pixels", fractal.width, fractal.height),
                         format!("{size} bytes"),
-                        status(fractal).to_owned(),
+                        fractal.status.to_string(),
                     ])?;
                 }
             }
@@ -142,10 +142,7 @@ impl FractalWriter {
             }
             Format::Value => print(&format!(
                 "{} {} {} {} {size}\n",
-                fractal.uuid,
-                status(fractal),
-                fractal.width,
-                fractal.height
+                fractal.uuid, fractal.status, fractal.width, fractal.height
             ))?,
         }
         self.written += 1;
@@ -160,8 +157,4 @@ impl FractalWriter {
             _ => Ok(()),
         }
     }
-}
-
-pub fn status(fractal: &FractalDoc) -> &'static str {
-    crate::fractal::Status::from(fractal.status).as_str()
 }

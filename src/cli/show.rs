@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Done;
 use super::client::{Client, ClientArgs, failure};
-use super::output::{Format, FractalWriter, Table, json, print, status};
+use super::output::{Format, FractalWriter, Table, json, print};
 use crate::wire::FractalDoc;
 
 #[derive(Args)]
@@ -39,7 +39,7 @@ fn table(fractal: &FractalDoc) -> Done {
     let seconds = |duration: f64| format!("{duration:.6} seconds");
     let rows = [
         ("uuid", fractal.uuid.to_string()),
-        ("status", status(fractal).to_owned()),
+        ("status", fractal.status.to_string()),
         ("duration", fractal.duration.map_or_else(none, seconds)),
         (
             "dimensions",

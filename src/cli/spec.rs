@@ -42,14 +42,14 @@ pub struct SpecArgs {
 }
 
 macro_rules! ranges {
-    ($($min:ident $low:literal $max:ident $high:literal $kind:ty),* $(,)?) => {
+    ($($min:ident $low:literal $max:ident $high:literal $kind:ty, $parser:expr);* $(;)?) => {
         #[derive(Args, Clone, Debug)]
         #[command(next_help_heading = "Ranges of random values")]
         struct Ranges {
             $(
-                #[arg(long, value_name = "N", default_value = $low, allow_hyphen_values = true)]
+                #[arg(long, value_name = "N", default_value = $low, value_parser = $parser, allow_hyphen_values = true)]
                 $min: $kind,
-                #[arg(long, value_name = "N", default_value = $high, allow_hyphen_values = true)]
+                #[arg(long, value_name = "N", default_value = $high, value_parser = $parser, allow_hyphen_values = true)]
                 $max: $kind,
             )*
         }
@@ -57,13 +57,13 @@ macro_rules! ranges {
 }
 
 ranges! {
-    min_width "256" max_width "1024" i64,
-    min_height "256" max_height "1024" i64,
-    min_iterations "128" max_iterations "512" i64,
-    min_xa "-1.0" max_xa "-4.0" f64,
-    min_xb "1.0" max_xb "4.0" f64,
-    min_ya "-0.5" max_ya "-3.0" f64,
-    min_yb "0.5" max_yb "3.0" f64,
+    min_width "256" max_width "1024" i64, whole;
+    min_height "256" max_height "1024" i64, whole;
+    min_iterations "128" max_iterations "512" i64, whole;
+    min_xa "-1.0" max_xa "-4.0" f64, finite;
+    min_xb "1.0" max_xb "4.0" f64, finite;
+    min_ya "-0.5" max_ya "-3.0" f64, finite;
+    min_yb "0.5" max_yb "3.0" f64, finite;
 }
 
 impl SpecArgs {
@@ -111,6 +111,11 @@ pub fn whole_between(
         )));
     }
     Ok(random.random_range(min..=max))
+}
+
+fn whole(text: &str) -> Result<i64, String> {
+    let value = text.parse::<i64>();
+    value.map_err(|_| "must be a whole number such as 640".into())
 }
 
 fn finite(text: &str) -> Result<f64, String> {

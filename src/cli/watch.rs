@@ -14,7 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::client::{Client, ClientArgs, Refused};
-use super::output::{self, Format, status};
+use super::output::{self, Format};
 use super::{Done, Failure};
 use crate::wire::{CountsDoc, FractalDoc};
 
@@ -37,14 +37,30 @@ pub async fn run(args: WatchArgs) -> Done {
         && std::io::stderr().is_terminal()
         && std::io::stdout().is_terminal();
     let mut table = live.then(Live::new);
+    let mut tick = tokio::time::interval(REDRAW);
     loop {
-        let event = stream.next().await?;
+        let next = stream.next();
+        tokio::pin!(next);
+        let event = loop {
+            tokio::select! {
+                event = &mut next => break event?,
+                // Times and rates change though nothing happens.
+                _ = tick.tick(), if table.is_some() => {
+                    if let Some(table) = &mut table {
+                        table.draw();
+                    }
+                }
+            }
+        };
         match &mut table {
-            Some(table) => table.show(&event)?,
+            Some(table) => table.take(&event)?,
             None => output::print(&line(&event, args.format)?)?,
         }
     }
 }
+
+/// How often the table is drawn anew.
+const REDRAW: Duration = Duration::from_millis(100);
 
 fn line(event: &Event, format: Option<Format>) -> Result<String, Failure> {
     let (name, data) = (&event.name, &event.data);
@@ -112,7 +128,7 @@ impl Live {
         }
     }
 
-    fn show(&mut self, event: &Event) -> Done {
+    fn take(&mut self, event: &Event) -> Done {
         match event.name.as_str() {
             "queue" => self.counts = event.counts()?,
             "resync" => self.running.clear(),
@@ -135,14 +151,17 @@ impl Live {
             "queued" => {
                 self.running.remove(&event.uuid()?);
             }
-            _ => return Ok(()),
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn draw(&mut self) {
         while self.done.front().is_some_and(|at| at.elapsed() > RATE_OVER) {
             self.done.pop_front();
         }
         self.bar.set_message(self.text());
         self.bar.tick();
-        Ok(())
     }
 
     fn text(&self) -> String {
@@ -169,7 +188,7 @@ impl Live {
 
 fn row(fractal: &FractalDoc, end: &str) -> String {
     let size = format!("{} x {}", fractal.width, fractal.height);
-    format!("{:<8} {} {size:<15} {end}\n", status(fractal), fractal.uuid)
+    format!("{:<8} {} {size:<15} {end}\n", fractal.status, fractal.uuid)
 }
 
 /// A server-sent event.
@@ -210,6 +229,12 @@ pub struct Stream<'a> {
     fresh: bool,
     /// Whether there ever was a connection.
     known: bool,
+}
+
+/// A farm that is stopping, or full, may be back soon.
+fn refused_for_good(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_some_and(|refused| refused.retry_after.is_none())
 }
 
 /// Pause before a lost farm is looked for again, and for how long to do so.
@@ -262,7 +287,7 @@ impl<'a> Stream<'a> {
                     return Ok(response.bytes_stream().boxed());
                 }
                 Err(error) if !self.known || begun.elapsed() > GIVE_UP => return Err(error),
-                Err(error) if error.is::<Refused>() => return Err(error),
+                Err(error) if refused_for_good(&error) => return Err(error),
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }

@@ -505,7 +505,9 @@ impl Store for Sqlite {
             let Some(fractal) = get(group.conn, uuid)? else {
                 return Ok(false);
             };
-            let mut statement = group.conn.prepare_cached("DELETE FROM fractal WHERE id = ?1")?;
+            let mut statement = group
+                .conn
+                .prepare_cached("DELETE FROM fractal WHERE id = ?1")?;
             statement.execute([fractal.row])?;
             group.counts.moved(Some(fractal.status), None);
             group.events.push(Event::Deleted(fractal.row, uuid));
@@ -541,7 +543,8 @@ impl Store for Sqlite {
     }
 
     async fn check(&self) -> Result<()> {
-        self.read(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await?;
+        self.read(|conn| conn.query_row("SELECT 1", [], |_| Ok(())))
+            .await?;
         // A transaction in which nothing is written costs no flush of the disk.
         self.write(|_| Ok(())).await
     }

@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{RequestBuilder, Response};
@@ -20,6 +21,7 @@ pub struct Farm {
     folder: Option<TempDir>,
     pub data: PathBuf,
     pub child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
     http: reqwest::Client,
 }
 
@@ -62,13 +64,20 @@ impl Farm {
             said.push_str(&line);
             said.push('\n');
         };
-        // A full pipe would stop the farm.
-        std::thread::spawn(move || for _ in lines.by_ref() {});
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().unwrap().push(line);
+            }
+        });
         Farm {
             base,
             folder: None,
             data: data.to_owned(),
             child,
+            log,
             http: client(),
         }
     }
@@ -147,6 +156,16 @@ impl Farm {
                 return fractal;
             }
             assert!(begun.elapsed() < PATIENCE, "{fractal}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until the farm has logged this message.
+    pub async fn until_logged(&self, message: &str) {
+        let begun = Instant::now();
+        let said = |line: &Value| line["message"] == message;
+        while !self.log.lock().unwrap().iter().any(said) {
+            assert!(begun.elapsed() < PATIENCE, "{message:?} is never logged");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
