@@ -74,7 +74,7 @@ impl Path {
                 // SAFETY: the processor has what the function needs, says the line above.
                 unsafe { avx2(run, pixels, put) }
             }
-            _ => sieve::follow::<Portable, 4>(run, pixels, put),
+            _ => sieve::follow::<Portable, 2>(run, pixels, put),
         }
     }
 

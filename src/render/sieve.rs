@@ -177,7 +177,7 @@ fn sift<L: Lanes, const V: usize>(
             return Err(RenderError::Cancelled);
         }
         // Longer for older points: of those, fewer escape in the same time.
-        let steps = (age / 2).clamp(4, MOST_STEPS).min(pool.end - age);
+        let steps = (age / 2).clamp(8, MOST_STEPS).min(pool.end - age);
         if stays_out {
             generation::<L, V, true>(pool, run, age, steps, put);
         } else {
