@@ -145,8 +145,13 @@ impl Settings {
                 path.display()
             ))
         })?;
-        toml::from_str(&text)
-            .map_err(|error| ConfigError(format!("in the settings {}: {error}", path.display())))
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start].lines().count().max(1));
+            let (path, message) = (path.display(), error.message());
+            ConfigError(format!("in the settings {path}, line {line}: {message}"))
+        })
     }
 
     /// These settings, and `other` where they say nothing.

@@ -81,9 +81,12 @@ impl Farm {
         }
         let queue = Arc::new(queue(store.clone()));
         let events = Events::default();
-        let (listening, news) = (queue.clone(), events.clone());
+        // The queue holds the store: if the store held it as well, neither would ever be closed.
+        let (listening, news) = (Arc::downgrade(&queue), events.clone());
         store.listen(Box::new(move |event| {
-            follow_up(&*listening, &event);
+            if let Some(queue) = listening.upgrade() {
+                follow_up(&*queue, &event);
+            }
             news.publish(event);
         }));
         Ok(Farm {

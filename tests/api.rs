@@ -17,6 +17,21 @@ fn rgb_png(width: u32, height: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// A PNG that says its bytes are places in a palette, and has none.
+fn png_without_palette() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 16, 12);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_palette(vec![0; 3]);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[0; 16 * 12]).unwrap();
+    writer.finish().unwrap();
+    let palette = bytes.windows(4).position(|four| four == b"PLTE").unwrap();
+    // Length, name, three bytes, check sum.
+    bytes.drain(palette - 4..palette + 4 + 3 + 4);
+    bytes
+}
+
 /// What a worker of the original sends for an image.
 fn delivery(png: &[u8]) -> Value {
     json!({"image": BASE64_STANDARD.encode(png), "checksum": common::sha256(png),
@@ -268,6 +283,11 @@ async fn a_result_that_does_not_match_its_image_is_refused() {
         (but(delivery(&rgb_png(12, 16)), json!({})), 422, "image"),
         (but(delivery(broken), json!({})), 422, "image"),
         (but(delivery(b"no image"), json!({})), 422, "image"),
+        (
+            but(delivery(&png_without_palette()), json!({})),
+            422,
+            "image",
+        ),
     ];
     for (change, status, field) in cases {
         let put = farm.put(&path).json(&but(good.clone(), change.clone()));

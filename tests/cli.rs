@@ -360,3 +360,56 @@ fn a_render_that_cannot_be_written_leaves_nothing_behind() {
     error(&farm.cli(&["get", &id, "-o", file.to_str().unwrap()]), 1);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn ctrl_c_in_the_middle_of_a_render_leaves_nothing_behind() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let target = folder.path().join("target.png");
+    std::fs::write(&target, "precious").unwrap();
+    let link = folder.path().join("link.png");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let mut render = Command::new(FAAFO)
+        .args([
+            "render",
+            "--width",
+            "9999",
+            "--height",
+            "9999",
+            "--iterations",
+            "9000",
+        ])
+        .args([
+            "--xa=-0.1",
+            "--xb=0.1",
+            "--ya=-0.1",
+            "--yb=0.1",
+            "--c-re=-0.1",
+            "--c-im=0.1",
+        ])
+        .arg("-o")
+        .arg(&link)
+        .spawn()
+        .unwrap();
+    let files = || std::fs::read_dir(folder.path()).unwrap().count();
+    while files() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = render.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert_eq!(render.wait().unwrap().code(), Some(130));
+    assert_eq!(files(), 2);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+
+    let small = [
+        "render",
+        "--width",
+        "9",
+        "--height",
+        "9",
+        "-o",
+        link.to_str().unwrap(),
+    ];
+    assert!(faafo(&small).status.success());
+    assert!(link.is_symlink());
+    assert!(std::fs::read(&target).unwrap().starts_with(b"\x89PNG"));
+}

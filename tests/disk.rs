@@ -96,9 +96,9 @@ async fn a_full_disk_refuses_and_resumes() {
 async fn an_image_that_finds_no_room_is_kept_until_there_is() {
     let folder = TempDir::new().unwrap();
     let farm = on_small_disk(folder.path(), "all --workers 1");
-    // It renders for a second or so, and its image takes more room than is left then.
-    let large = json!({"width": 2500, "height": 2500, "iterations": 500, "xa": -0.9, "xb": 0.9,
-                       "ya": -0.9, "yb": 0.9});
+    // It renders for some seconds: time to fill the disk meanwhile.
+    let large = json!({"width": 2000, "height": 2000, "iterations": 2000, "xa": -0.1, "xb": 0.1,
+                       "ya": -0.1, "yb": 0.1, "c_re": -0.1, "c_im": 0.1});
     let new: Value = farm
         .create(&but(small(), large))
         .await

@@ -310,3 +310,13 @@ fn a_file_that_is_no_store_is_refused() {
     let said = common::text(&refused.stderr);
     assert!(said.contains("is no store of faafo's"), "{said}");
 }
+
+#[tokio::test]
+async fn nothing_is_accepted_once_the_data_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let farm = Farm::on(folder.path(), &["api"]);
+    farm.created().await;
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    assert_eq!(farm.create(&small()).await.status(), 503);
+    assert_eq!(farm.get("/readyz").send().await.unwrap().status(), 503);
+}

@@ -137,9 +137,9 @@ impl Fields {
 
     pub fn optional_integer(&mut self, field: &str) -> Result<Option<i64>, ApiError> {
         self.take(field, "a whole number", |value| {
-            let beyond = |value: &f64| value.fract() == 0.0 && value.abs() >= 9e18;
+            let whole = |value: &f64| value.fract() == 0.0;
             let integer = value.as_i64();
-            integer.or_else(|| value.as_f64().filter(beyond).map(|value| value as i64))
+            integer.or_else(|| value.as_f64().filter(whole).map(|value| value as i64))
         })
     }
 

@@ -189,7 +189,12 @@ impl Delivery {
 
 /// Decodes the whole file, row by row so that a large one takes little memory.
 fn check_png(bytes: &[u8], spec: &FractalSpec) -> Result<(), ApiError> {
-    let mut reader = png::Decoder::new(Cursor::new(bytes))
+    let mut options = png::DecodeOptions::default();
+    options.set_ignore_adler32(false);
+    let mut decoder = png::Decoder::new_with_options(Cursor::new(bytes), options);
+    // Looks every index up in the palette, and so finds out whether there is one.
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder
         .read_info()
         .map_err(|error| broken(&error.to_string()))?;
     let (width, height) = reader.info().size();
@@ -203,10 +208,11 @@ fn check_png(bytes: &[u8], spec: &FractalSpec) -> Result<(), ApiError> {
     loop {
         match reader.next_row() {
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(()),
+            Ok(None) => break,
             Err(error) => return Err(broken(&error.to_string())),
         }
     }
+    reader.finish().map_err(|error| broken(&error.to_string()))
 }
 
 fn broken(why: &str) -> ApiError {

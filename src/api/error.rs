@@ -95,7 +95,7 @@ impl From<StoreError> for ApiError {
             StoreError::DiskFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, error.to_string()).retry_after(30)
             }
-            StoreError::Busy | StoreError::Closed => {
+            StoreError::Busy | StoreError::Closed | StoreError::Gone => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(1)
             }
             StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::Engine(_) => {
@@ -136,6 +136,7 @@ mod tests {
             (StoreError::DiskFull, 507, true),
             (StoreError::Busy, 503, true),
             (StoreError::Closed, 503, true),
+            (StoreError::Gone, 503, true),
             (StoreError::Engine("/secret".into()), 503, true),
             (newer, 503, true),
         ] {

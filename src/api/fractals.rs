@@ -100,7 +100,8 @@ fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
 }
 
 pub fn unknown_field(name: &str) -> ApiError {
-    ApiError::bad_request(format!("Model does not have field '{name}'")).at(name)
+    let name: String = name.chars().take(64).collect();
+    ApiError::bad_request(format!("Model does not have field '{name}'")).at(&name)
 }
 
 /// List fractals, page by page. `q` filters, orders and cuts: see the project's documentation.
@@ -145,7 +146,7 @@ pub async fn list(
         total_pages,
     };
     let mut response = Json(doc).into_response();
-    if let Ok(links) = HeaderValue::try_from(links) {
+    if let Some(links) = links.and_then(|links| HeaderValue::try_from(links).ok()) {
         response.headers_mut().insert(header::LINK, links);
     }
     Ok(response)

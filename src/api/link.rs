@@ -11,8 +11,11 @@ pub fn absolute(headers: &HeaderMap, path: &str) -> String {
     }
 }
 
+/// Clients read header lines of about 8 KB; a search longer than this makes no links.
+const LONGEST: usize = 8000;
+
 /// The `Link` header of a list: the next page, where there is one, and the last.
-pub fn pages(base: &str, page: u64, last: u64, per_page: u64, q: Option<&str>) -> String {
+pub fn pages(base: &str, page: u64, last: u64, per_page: u64, q: Option<&str>) -> Option<String> {
     let q = q
         .map(|q| format!("&q={}", percent_encoded(q)))
         .unwrap_or_default();
@@ -25,7 +28,7 @@ pub fn pages(base: &str, page: u64, last: u64, per_page: u64, q: Option<&str>) -
         links.push_str(", ");
     }
     links.push_str(&to(last, "last"));
-    links
+    (links.len() <= LONGEST).then_some(links)
 }
 
 /// Every byte but letters, digits and `-._~` as `%XX`.
@@ -50,12 +53,12 @@ mod tests {
     #[test]
     fn links_are_the_originals() {
         assert_eq!(
-            pages("http://h/v1/fractal", 1, 3, 10, None),
+            pages("http://h/v1/fractal", 1, 3, 10, None).unwrap(),
             "<http://h/v1/fractal?page=2&results_per_page=10>; rel=\"next\", \
              <http://h/v1/fractal?page=3&results_per_page=10>; rel=\"last\""
         );
         assert_eq!(
-            pages("http://h/v1/fractal", 1, 0, 10, None),
+            pages("http://h/v1/fractal", 1, 0, 10, None).unwrap(),
             "<http://h/v1/fractal?page=0&results_per_page=10>; rel=\"last\""
         );
     }
@@ -63,8 +66,9 @@ mod tests {
     #[test]
     fn links_keep_the_search() {
         assert_eq!(
-            pages("/f", 2, 2, 5, Some("{\"a\": 1}")),
+            pages("/f", 2, 2, 5, Some("{\"a\": 1}")).unwrap(),
             "</f?page=2&results_per_page=5&q=%7B%22a%22%3A%201%7D>; rel=\"last\""
         );
+        assert_eq!(pages("/f", 2, 2, 5, Some(&"x".repeat(9000))), None);
     }
 }

@@ -199,6 +199,10 @@ fn filter(filter: &Json, parts: &mut usize) -> Result<Filter, ApiError> {
             {
                 return Err(wrong(format!("a pattern may have {MOST_PATTERN} bytes")));
             }
+            if comparison == Comparison::Like {
+                // Takes far longer than a comparison.
+                count(parts, 20)?;
+            }
             Ok(Filter::Value(column, comparison, value))
         }
         (None, None) => Err(wrong(

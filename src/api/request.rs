@@ -90,13 +90,15 @@ fn is_own_name(host: &str) -> bool {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    host.is_empty() || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
+    host.is_empty()
+        || name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Turns the framework's own answers into this API's: a document for every error, and the methods of
 /// a route for OPTIONS.
 pub async fn dress(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), shortened(request.uri().path()));
     let response = next.run(request).await;
     match response.status() {
         StatusCode::NOT_FOUND if !response.headers().contains_key(header::CONTENT_TYPE) => {
@@ -125,6 +127,11 @@ pub async fn dress(request: Request, next: Next) -> Response {
         }
         _ => response,
     }
+}
+
+/// Enough of an address to know it by.
+fn shortened(path: &str) -> String {
+    path.chars().take(200).collect()
 }
 
 fn is_plain_text(response: &Response) -> bool {

@@ -28,9 +28,6 @@ pub struct CreateArgs {
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     tasks: Option<i64>,
 
-    #[command(flatten)]
-    spec: SpecArgs,
-
     #[arg(
         long,
         value_name = "N",
@@ -56,6 +53,10 @@ pub struct CreateArgs {
 
     #[command(flatten)]
     client: ClientArgs,
+
+    // Last: its headings go for whatever follows.
+    #[command(flatten)]
+    spec: SpecArgs,
 }
 
 /// Requests under way at a time.
@@ -216,7 +217,7 @@ async fn wait(
 
 /// A progress bar; indicatif shows it on terminals only.
 fn bar(len: u64, what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
     ProgressBar::new(len)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_message(what)

@@ -79,6 +79,8 @@ pub enum Failure {
     Usage(String),
     /// Some of several items failed, and that has been told: exit code 1.
     Told,
+    /// Ctrl-C: exit code 130, as shells have it.
+    Interrupted,
     /// Nobody reads the output any more, as after `| head`: nothing to tell, exit code 0.
     OutputClosed,
 }
@@ -111,6 +113,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Interrupted) => ExitCode::from(130),
     }
 }
 
@@ -123,7 +126,7 @@ fn run(command: Command) -> Done {
     match command {
         Command::All(args) => node::all(args),
         Command::Api(args) => node::api(args),
-        Command::Render(args) => render::run(&args),
+        Command::Render(args) => on_network(render::run(args)),
         Command::Create(args) => on_network(create::run(args)),
         Command::List(args) => on_network(list::run(args)),
         Command::Show(args) => on_network(show::run(args)),
@@ -139,7 +142,16 @@ fn on_network(command: impl Future<Output = Done>) -> Done {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(command)
+        .block_on(async {
+            // Dropped in the middle, a command leaves no half-written file behind.
+            tokio::select! {
+                done = command => done,
+                interrupted = tokio::signal::ctrl_c() => match interrupted {
+                    Ok(()) => Err(Failure::Interrupted),
+                    Err(error) => Err(error.into()),
+                },
+            }
+        })
 }
 
 #[cfg(test)]

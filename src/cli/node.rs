@@ -34,7 +34,7 @@ pub struct ApiArgs {
 
 #[derive(Args)]
 struct NodeArgs {
-    /// Settings in a TOML file, with the flags' names as keys
+    /// Settings in a TOML file, such as `bind_port = 9000`
     #[arg(long, env = "FAAFO_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
 
@@ -91,7 +91,11 @@ fn start_log(config: &Config) {
         .with_target("faafo", level);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match config.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .boxed(),
         LogFormat::Text => {
             let colours = super::output::colours(&std::io::stderr());
             lines.with_target(false).with_ansi(colours).boxed()

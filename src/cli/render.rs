@@ -21,28 +21,30 @@ Examples:
   faafo render --width 3840 --height 2160 --iterations 1000 --c-re=-0.8 --c-im=0.156 -o wallpaper.png
   faafo render -o - | display")]
 pub struct RenderArgs {
-    #[command(flatten)]
-    spec: SpecArgs,
-
     /// Where to put it; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+
+    // Last: its headings go for whatever follows.
+    #[command(flatten)]
+    spec: SpecArgs,
 }
 
-pub fn run(args: &RenderArgs) -> Done {
+pub async fn run(args: RenderArgs) -> Done {
     let draft = args.spec.draw(&mut rand::rng())?;
     let uuid = Uuid::new_v4();
     let spec = Limits::default()
         .accept(&draft, |plane, n| constant::draw(uuid, plane, n))
         .map_err(|refusal| Failure::Usage(refusal.to_string()))?;
+    let cancel = CancelOnDrop(Cancel::default());
     let path = &args.output;
     if path == Path::new("-") {
-        return Ok(write(&spec, std::io::stdout().lock())?);
+        return Ok(write(spec, &cancel, std::io::stdout()).await.map(drop)?);
     }
     let begun = Instant::now();
-    let mut file = NewFile::create(path)?;
-    write(&spec, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
-    file.complete()?;
+    let file = write(spec, &cancel, NewFile::create(path)?).await;
+    file.with_context(|| format!("cannot write {}", path.display()))?
+        .complete()?;
     let seconds = begun.elapsed().as_secs_f64();
     let FractalSpec {
         width, height, c, ..
@@ -54,13 +56,30 @@ pub fn run(args: &RenderArgs) -> Done {
     output::print(&format!("{}\n", path.display()))
 }
 
-fn write(spec: &FractalSpec, out: impl Write) -> anyhow::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 16, out);
-    match render::render(spec, &Cancel::default(), &mut out) {
-        // As itself, so that a reader that went away is told from a full disk.
-        Err(RenderError::Write(error)) => return Err(error.into()),
-        other => other?,
+/// Stops the render when nobody waits for it any more, as after Ctrl-C.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
-    out.flush()?;
-    Ok(())
+}
+
+/// Renders on another thread, so that Ctrl-C is heard meanwhile, and returns what was written to.
+async fn write<W: Write + Send + 'static>(
+    spec: FractalSpec,
+    cancel: &CancelOnDrop,
+    out: W,
+) -> anyhow::Result<W> {
+    let cancel = cancel.0.clone();
+    let render = tokio::task::spawn_blocking(move || {
+        let mut out = BufWriter::with_capacity(1 << 16, out);
+        match render::render(&spec, &cancel, &mut out) {
+            // As itself, so that a reader that went away is told from a full disk.
+            Err(RenderError::Write(error)) => return Err(error.into()),
+            other => other?,
+        }
+        Ok(out.into_inner().map_err(|error| error.into_error())?)
+    });
+    render.await?
 }

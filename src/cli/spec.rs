@@ -10,13 +10,13 @@ use crate::fractal::{Draft, Plane};
 #[derive(Args, Clone, Debug)]
 pub struct SpecArgs {
     /// Pixels in a row [default: random]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
     width: Option<i64>,
     /// Rows of pixels [default: random]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", allow_hyphen_values = true)]
     height: Option<i64>,
     /// Most escape steps a pixel is followed for [default: random]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     iterations: Option<i64>,
     /// Real part at the left edge [default: random]
     #[arg(long, value_name = "X", value_parser = finite, allow_hyphen_values = true)]

@@ -273,7 +273,11 @@ impl<'a> Stream<'a> {
             };
             match connection.next().await {
                 Some(Ok(bytes)) => self.buffer.extend_from_slice(&bytes),
-                Some(Err(_)) | None => self.connection = None,
+                Some(Err(_)) | None => {
+                    self.connection = None;
+                    // Something that answers and hangs up would be asked without end.
+                    tokio::time::sleep(PAUSE / 4).await;
+                }
             }
         }
     }

@@ -35,6 +35,11 @@ pub enum StoreError {
     Busy,
     #[error("the store is closed")]
     Closed,
+    /// What would be written now could not be found again.
+    #[error(
+        "the store's file was deleted or replaced: stop the server, and see to its data folder"
+    )]
+    Gone,
     /// The store was made by a later version of this program.
     #[error(
         "{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir"

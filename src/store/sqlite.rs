@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::search::{Column, Comparison, Filter, Search, Value};
 use super::sql::Sql;
-use super::writer::{Group, Writer};
+use super::writer::{Group, StoreFile, Writer};
 use super::{
     Counts, Finished, Image, Listener, Lookup, Page, Result, Store, StoreError, Waiting, now, rows,
     schema,
@@ -75,7 +75,8 @@ impl Sqlite {
         let file = folder.join("faafo.db");
         let conn = writing_connection(&file)?;
         let counts = count(&conn).map_err(StoreError::from)?;
-        let writer = Writer::start(conn, counts).map_err(in_folder)?;
+        let store_file = StoreFile::new(&file).map_err(in_folder)?;
+        let writer = Writer::start(conn, store_file, counts).map_err(in_folder)?;
         Ok(Sqlite {
             writer,
             reads: start_readers(&file, READERS)?,

@@ -4,6 +4,7 @@
 //! runs, further writes gather; the next transaction takes them all. Callers hear of success only
 //! after the commit that holds their write.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -51,14 +52,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(conn: Connection, counts: Counts) -> std::io::Result<Writer> {
+    pub fn start(conn: Connection, file: StoreFile, counts: Counts) -> std::io::Result<Writer> {
         let (jobs, waiting) = flume::bounded(WAITING);
         let (publish, published) = watch::channel(counts);
         let listener: Arc<Mutex<Listener>> = Arc::new(Mutex::new(Box::new(|_| {})));
         let told = listener.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&conn, &waiting, &publish, &told))?;
+            .spawn(move || run(&conn, &file, &waiting, &publish, &told))?;
         Ok(Writer {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -116,8 +117,35 @@ impl Drop for Writer {
     }
 }
 
+/// The store's file by name, and as it was when it was opened.
+pub struct StoreFile {
+    path: PathBuf,
+    /// Device and number of the file.
+    identity: (u64, u64),
+}
+
+impl StoreFile {
+    pub fn new(path: &Path) -> std::io::Result<StoreFile> {
+        Ok(StoreFile {
+            path: path.to_owned(),
+            identity: identity(path)?,
+        })
+    }
+
+    fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|identity| identity == self.identity)
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
 fn run(
     conn: &Connection,
+    file: &StoreFile,
     waiting: &flume::Receiver<Job>,
     publish: &watch::Sender<Counts>,
     listener: &Mutex<Listener>,
@@ -130,7 +158,7 @@ fn run(
             events: Vec::new(),
         };
         let mut answers = Vec::new();
-        let committed = transaction(&mut group, first, waiting, &mut answers);
+        let committed = transaction(&mut group, file, first, waiting, &mut answers);
         match &committed {
             Ok(()) => {
                 if group.counts != before {
@@ -155,16 +183,24 @@ fn run(
     }
 }
 
+fn begin(conn: &Connection, file: &StoreFile) -> Result<()> {
+    if !file.is_there() {
+        return Err(StoreError::Gone);
+    }
+    Ok(conn.execute_batch("BEGIN IMMEDIATE")?)
+}
+
 fn transaction(
     group: &mut Group<'_>,
+    file: &StoreFile,
     first: Job,
     waiting: &flume::Receiver<Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<()> {
-    if let Err(error) = group.conn.execute_batch("BEGIN IMMEDIATE") {
+    if let Err(error) = begin(group.conn, file) {
         // The caller hears of this error, whatever its own answer would be.
         answers.push((first.write)(None).0);
-        return Err(error.into());
+        return Err(error);
     }
     let mut bytes = 0;
     let mut next = Some(first);
