@@ -3,6 +3,8 @@
 //! One interface, one file an engine. What a call has answered with `Ok` is on disk. Queries are
 //! [`Search`]es over a fixed list of columns; no text of a client's ever becomes SQL.
 
+mod changes;
+mod reader;
 mod rows;
 mod schema;
 pub mod search;

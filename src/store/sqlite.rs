@@ -6,14 +6,15 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params, params_from_iter};
-use tokio::sync::{oneshot, watch};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params, params_from_iter};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::changes::{get, key};
+use super::reader::Readers;
 use super::search::{Column, Comparison, Filter, Search, Value};
 use super::sql::Sql;
 use super::writer::{Group, StoreFile, Writer};
@@ -26,19 +27,14 @@ use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 
 const READERS: usize = 3;
 
-/// Reads that may wait for a free reader; one more is turned away.
-const WAITING_READS: usize = 4096;
-
 /// The log is folded back into the file at this many pages of 4 KiB, and cut to that size.
 const LOG_PAGES: u32 = 4096;
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
-
 pub struct Sqlite {
     writer: Writer,
-    reads: flume::Sender<Read>,
+    reads: Readers,
     /// For the feeder alone: however much is searched, the workers have something to do.
-    feed: flume::Sender<Read>,
+    feed: Readers,
     /// Held as long as the store is open: one process a folder.
     _lock: File,
 }
@@ -79,8 +75,8 @@ impl Sqlite {
         let writer = Writer::start(conn, store_file, counts).map_err(in_folder)?;
         Ok(Sqlite {
             writer,
-            reads: start_readers(&file, READERS)?,
-            feed: start_readers(&file, 1)?,
+            reads: Readers::start(&file, READERS)?,
+            feed: Readers::start(&file, 1)?,
             _lock: lock,
         })
     }
@@ -89,7 +85,7 @@ impl Sqlite {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        read_by(&self.reads, read).await
+        self.reads.read(read).await
     }
 
     /// A write of one row and nothing large.
@@ -114,40 +110,6 @@ impl Sqlite {
     }
 }
 
-/// Starts threads that read with a connection each, and returns where their work is handed in. They
-/// end when that is dropped.
-fn start_readers(file: &Path, threads: usize) -> Result<flume::Sender<Read>> {
-    let (reads, waiting) = flume::bounded::<Read>(WAITING_READS);
-    for _ in 0..threads {
-        let conn = reading_connection(file)?;
-        let waiting = waiting.clone();
-        std::thread::Builder::new()
-            .name("store-reader".into())
-            .spawn(move || {
-                for read in waiting {
-                    read(&conn);
-                }
-            })
-            .map_err(|error| StoreError::Engine(error.to_string()))?;
-    }
-    Ok(reads)
-}
-
-async fn read_by<T: Send + 'static>(
-    reads: &flume::Sender<Read>,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-) -> Result<T> {
-    let (tell, told) = oneshot::channel();
-    let job: Read = Box::new(move |conn| {
-        if !tell.is_closed() {
-            // Whoever asked may have gone away meanwhile.
-            let _ = tell.send(read(conn));
-        }
-    });
-    reads.try_send(job).map_err(|_| StoreError::Busy)?;
-    Ok(told.await.map_err(|_| StoreError::Closed)??)
-}
-
 fn writing_connection(file: &Path) -> Result<Connection> {
     let path = file.display().to_string();
     let foreign = |error: rusqlite::Error| match error.sqlite_error_code() {
@@ -166,14 +128,6 @@ fn writing_connection(file: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-fn reading_connection(file: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(file, flags)?;
-    conn.busy_timeout(Duration::from_secs(5))?;
-    conn.set_prepared_statement_cache_capacity(64);
-    Ok(conn)
-}
-
 fn count(conn: &Connection) -> rusqlite::Result<Counts> {
     let mut counts = Counts::default();
     let mut statement = conn.prepare("SELECT status, count(*) FROM fractal GROUP BY status")?;
@@ -186,119 +140,9 @@ fn count(conn: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// A uuid as the rows have it.
-fn key(uuid: Uuid) -> String {
-    uuid.hyphenated().to_string()
-}
-
 /// SQLite's integers end at 2^63; no count of rows comes near.
 fn integer(n: u64) -> Value {
     Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
-}
-
-/// The fractal as the connection sees it.
-fn get(conn: &Connection, uuid: Uuid) -> rusqlite::Result<Option<Fractal>> {
-    static SQL: LazyLock<String> =
-        LazyLock::new(|| format!("SELECT {} FROM fractal WHERE uuid = ?1", rows::FRACTAL));
-    let mut statement = conn.prepare_cached(&SQL)?;
-    statement.query_row([key(uuid)], rows::fractal).optional()
-}
-
-impl Group<'_> {
-    /// Writes the parts of the row that ever change, and keeps the counts.
-    fn update(&mut self, was: Status, fractal: &Fractal) -> Result<()> {
-        let outcome = fractal.outcome.as_ref();
-        let mut statement = self.conn.prepare_cached(
-            "UPDATE fractal SET status = ?2, attempts = ?3, error = ?4, checksum = ?5, size = ?6, \
-             duration = ?7, generated_by = ?8, finished_at = ?9 WHERE id = ?1",
-        )?;
-        statement.execute(params![
-            fractal.row,
-            fractal.status.as_str(),
-            fractal.attempts,
-            fractal.error,
-            outcome.map(|outcome| &outcome.checksum),
-            outcome.map(|outcome| outcome.size as i64),
-            outcome.map(|outcome| outcome.duration),
-            outcome.map(|outcome| &outcome.generated_by),
-            fractal.finished_at.map(|time| time.as_millisecond()),
-        ])?;
-        self.counts.moved(Some(was), Some(fractal.status));
-        let fractal = fractal.clone();
-        self.events.push(match fractal.status {
-            Status::Queued => Event::Queued(fractal),
-            Status::Running => Event::Running(fractal),
-            Status::Done => Event::Done(fractal),
-            Status::Failed => Event::Failed(fractal),
-        });
-        Ok(())
-    }
-
-    /// The fractal of a row.
-    fn at(&self, row: RowId) -> Result<Option<Fractal>> {
-        static SQL: LazyLock<String> =
-            LazyLock::new(|| format!("SELECT {} FROM fractal WHERE id = ?1", rows::FRACTAL));
-        let mut statement = self.conn.prepare_cached(&SQL)?;
-        Ok(statement.query_row([row], rows::fractal).optional()?)
-    }
-
-    /// `update` for a change that starts from one status only. `None`: it had another.
-    fn transition(
-        &mut self,
-        row: RowId,
-        from: Status,
-        change: impl FnOnce(&mut Fractal),
-    ) -> Result<Option<Fractal>> {
-        match self.at(row)? {
-            Some(mut fractal) if fractal.status == from => {
-                change(&mut fractal);
-                self.update(from, &fractal)?;
-                Ok(Some(fractal))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// Adds a row, and gives the fractal its place.
-    fn insert(&mut self, fractal: &mut Fractal) -> Result<()> {
-        let FractalSpec {
-            width,
-            height,
-            iterations,
-            plane,
-            c,
-        } = fractal.spec;
-        let mut statement = self.conn.prepare_cached(
-            "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
-             status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?;
-        let inserted = statement.execute(params![
-            key(fractal.uuid),
-            width,
-            height,
-            iterations,
-            plane.xa,
-            plane.xb,
-            plane.ya,
-            plane.yb,
-            c.re,
-            c.im,
-            fractal.status.as_str(),
-            fractal.created_at.as_millisecond(),
-        ]);
-        match inserted {
-            Ok(_) => {
-                fractal.row = self.conn.last_insert_rowid();
-                self.counts.moved(None, Some(fractal.status));
-                self.events.push(Event::Created(fractal.clone()));
-                Ok(())
-            }
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                Err(StoreError::Duplicate(fractal.uuid))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
 }
 
 #[async_trait]
@@ -405,19 +249,20 @@ impl Store for Sqlite {
     }
 
     async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>> {
-        read_by(&self.feed, move |conn| {
-            static SQL: LazyLock<String> = LazyLock::new(|| {
-                format!(
-                    "SELECT {} FROM fractal INDEXED BY fractal_waiting \
+        self.feed
+            .read(move |conn| {
+                static SQL: LazyLock<String> = LazyLock::new(|| {
+                    format!(
+                        "SELECT {} FROM fractal INDEXED BY fractal_waiting \
                      WHERE status = 'queued' AND id > ?1 ORDER BY id LIMIT ?2",
-                    rows::WAITING
-                )
-            });
-            let mut statement = conn.prepare_cached(&SQL)?;
-            let found = statement.query_map(params![after, count as i64], rows::waiting)?;
-            found.collect()
-        })
-        .await
+                        rows::WAITING
+                    )
+                });
+                let mut statement = conn.prepare_cached(&SQL)?;
+                let found = statement.query_map(params![after, count as i64], rows::waiting)?;
+                found.collect()
+            })
+            .await
     }
 
     async fn start(&self, row: RowId) -> Result<Option<Fractal>> {
