@@ -195,3 +195,47 @@ async fn a_client_that_takes_nothing_does_not_grow_the_farm() {
     let grown = farm.memory("VmRSS") - before;
     assert!(grown < 60_000, "{grown} kB");
 }
+
+#[tokio::test]
+async fn readers_that_take_no_image_hold_a_bounded_amount_of_memory() {
+    let farm = Farm::api();
+    let new = farm
+        .create(&common::but(
+            small(),
+            serde_json::json!({"width": 1600, "height": 1600}),
+        ))
+        .await;
+    let new: Value = new.json().await.unwrap();
+    let uuid = new["uuid"].as_str().unwrap();
+    // Noise does not compress: 7.7 MB, more than the system takes off the farm's hands.
+    let noise = image::RgbImage::from_fn(1600, 1600, |_, _| image::Rgb(rand::random()));
+    let mut png = std::io::Cursor::new(Vec::new());
+    noise.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let put = farm
+        .put(&format!("/v1/fractal/{uuid}?duration=1&generated_by=test"))
+        .header("Content-Type", "image/png")
+        .body(png.into_inner());
+    assert_eq!(put.send().await.unwrap().status(), 200);
+
+    let before = farm.memory("VmRSS");
+    let request = format!("GET /fractal/{uuid} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        let mut stream = connect(&farm).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        idle.push(stream);
+    }
+    // Without a bound it would be 770 MB. Beyond it the answer is to come again later.
+    let path = format!("/fractal/{uuid}");
+    let begun = Instant::now();
+    while farm.get(&path).send().await.unwrap().status() != 503 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let grown = farm.memory("VmHWM") - before;
+    assert!(grown < 400_000, "{grown} kB");
+    drop(idle);
+    while farm.get(&path).send().await.unwrap().status() != 200 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
