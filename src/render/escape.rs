@@ -17,9 +17,15 @@ pub fn step(mut r: f64, mut q: f64, c: Constant, iterations: u32) -> u32 {
         if is_beyond_2(r, q) {
             return i;
         }
-        (r, q) = (r * r - q * q + c.re, r * q + q * r + c.im);
+        (r, q) = next(r, q, c);
     }
     iterations - 1
+}
+
+/// `z² + c`.
+#[inline(always)]
+pub fn next(r: f64, q: f64, c: Constant) -> (f64, f64) {
+    (r * r - q * q + c.re, r * q + q * r + c.im)
 }
 
 /// Whether the distance of r + qi from the origin, correctly rounded, is more than 2: what the

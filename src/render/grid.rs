@@ -32,6 +32,13 @@ impl Grid {
         self.columns.len()
     }
 
+    /// Whether all pixels lie at numbers: a plane as wide as doubles reach has no middle.
+    pub fn is_finite(&self) -> bool {
+        // Ends that are numbers have numbers between them, unless their difference is none.
+        let Grid { ya, yb, .. } = *self;
+        (yb - ya).is_finite() && self.columns.iter().all(|x| x.is_finite())
+    }
+
     /// Real parts, a column each.
     pub fn columns(&self) -> &[f64] {
         &self.columns

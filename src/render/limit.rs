@@ -26,7 +26,7 @@ fn iterate<L: Lanes, const V: usize>(steps: u64) -> u64 {
         *r = L::splat(black_box(0.01 * v as f64));
     }
     let mut q = r;
-    let mut count = [L::none(); V];
+    let mut count = [L::zero(); V];
     for _ in 0..steps {
         for v in 0..V {
             let (rr, qq, rq) = (r[v].mul(r[v]), q[v].mul(q[v]), r[v].mul(q[v]));
@@ -36,7 +36,5 @@ fn iterate<L: Lanes, const V: usize>(steps: u64) -> u64 {
         }
     }
     black_box((r, q));
-    let mut counts = [0; 8];
-    L::counts(count[V - 1], &mut counts);
-    counts[0]
+    L::counts(count[V - 1])[0]
 }

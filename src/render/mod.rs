@@ -8,13 +8,17 @@
 //!
 //! Only one band of palette indices is in memory at a time, whatever the size of the picture.
 
+mod canvas;
 mod classic;
 pub mod constant;
+mod cycle;
 mod escape;
 mod grid;
+mod kernel;
 mod limit;
 mod path;
 mod png;
+mod points;
 mod sieve;
 mod simd;
 
@@ -25,6 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use crate::fractal::FractalSpec;
+use canvas::{Classic, Steps};
 use grid::Grid;
 pub use path::Path;
 use sieve::Run;
@@ -34,7 +39,7 @@ const BAND_PIXELS: usize = 1 << 20;
 
 /// Palette indices that one core takes at a time. Smaller pieces even out the load between the
 /// cores; below this the filling and emptying of the lanes at a piece's ends begins to show.
-const PIECE_PIXELS: usize = 1 << 14;
+const PIECE_PIXELS: usize = 1 << 16;
 
 /// Asks a render to stop. Clones share the request; a render sees it within milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -94,11 +99,11 @@ fn steps(
             let run = Run {
                 grid,
                 row: first + (piece * piece_rows) as u32,
+                cycle: cycle::length(grid.c, grid.iterations),
                 cancel,
             };
-            path.follow(&run, indices.len(), |pixel, step| {
-                indices[pixel] = classic::index(step);
-            })
+            let pixels = indices.len();
+            path.follow(&run, pixels, &mut Classic::new(indices, grid.iterations))
         })
 }
 
@@ -108,14 +113,24 @@ pub fn steps_of(path: Path, spec: &FractalSpec, cancel: &Cancel) -> Result<u64, 
     let width = spec.width as usize;
     let rows = (PIECE_PIXELS / width).max(1);
     let mut total = 0;
+    let mut steps = vec![0; rows * width];
     for row in (0..spec.height).step_by(rows) {
         let pixels = rows.min((spec.height - row) as usize) * width;
         let run = Run {
             grid: &grid,
             row,
+            cycle: None,
             cancel,
         };
-        path.follow(&run, pixels, |_, step| total += u64::from(step))?;
+        let mut canvas = Steps {
+            steps: &mut steps[..pixels],
+            iterations: spec.iterations,
+        };
+        path.follow(&run, pixels, &mut canvas)?;
+        total += steps[..pixels]
+            .iter()
+            .map(|steps| u64::from(*steps))
+            .sum::<u64>();
     }
     Ok(total)
 }

@@ -1,348 +1,439 @@
-//! Escape steps of many points at once, with few lanes idle.
+//! Escape steps of many points at once, with few lanes idle and few operations wasted.
 //!
 //! Points side by side in vector registers take their steps together, but escape at different ones:
-//! in most pictures half of all points is gone after a dozen steps, and a few stay for hundreds.
-//! So points go through a cascade of pools. All points of a pool are equally old. They take some
-//! steps, those that escaped are settled, and the others move together:
+//! in most pictures three of four are gone after four steps, and a few stay for hundreds. So points
+//! go through a cascade of pools. All points of a pool are equally old. They run some steps without
+//! anybody looking, and then are sorted: those that are still inside move together and go on; those
+//! that are not go back to where they were before the run, and take it again, watched.
 //!
 //! ```text
-//!   pool, 8 steps old        8 steps more              16 steps old
-//!   | a b c d | e f g h |  ─────────────>  a . . d | . f . h   ──pack──>  | a d f h | . . . .
-//!                                            b c     e   g  settled
+//!   a row of pixels     | a b c d | e f g h | i j k l |
+//!        4 steps, watched: b c e g h i k l escape, and are settled
+//!   pool, 4 steps old   | a d f j | . . . . |
+//!        dash of 9 steps: nobody looks till the last one; d is outside then
+//!   pool, 13 steps old  | a f j . |             settling, 4 steps old  | d . . . |
+//!        longer dashes, the fewer escape             9 steps, watched: d escaped at step 11
 //!
-//!   pixels ──> pool 0 ──32 steps old──> pool 1 ──256──> pool 2 ──2048──> ... ──> last step
-//!              always full              worked on only when full, or when there are no more pixels
+//!   pixels ──> pool ──64 steps old──> pool ──512──> pool ──4096──> ... ──> last step
+//!                         worked on when it is full, or when there are no more pixels
 //! ```
 //!
+//! A dash may miss nobody: a point that is outside gets further out with each step, unless c is so
+//! large that it may come back. With such a c every step is watched.
+//!
 //! Everything here is the definition in [`super::escape`], applied to all lanes alike; the rare
-//! point that comes so close to the circle that rounding could decide is left to the definition.
+//! point that comes so close to the edge that rounding could decide is left to the definition.
 
-use super::escape::{self, DOUBT};
+use std::cell::Cell;
+
+use super::canvas::Canvas;
 use super::grid::Grid;
-use super::simd::Lanes;
+use super::kernel::{dash, watch};
+use super::points::{NO_PIXEL, Points};
+use super::simd::{Lanes, WIDEST, lanes};
 use super::{Cancel, RenderError};
-use crate::fractal::Constant;
 
-/// Points that make a pool worth working on. Their state, 20 KB, stays in the nearest cache.
-const POOL: usize = 1024;
+/// Points that make a pool worth working on.
+const POOL: usize = 4096;
 
-/// Room at the end of a pool, so that its last points can be loaded as whole vectors.
-const SPARE: usize = 64;
+/// Steps that all pixels take, watched.
+const BEGINNING: u32 = 4;
 
 /// Age up to which points stay in the first pool; each further one lasts eight times as long.
-const FIRST_END: u32 = 32;
+const FIRST_END: u32 = 64;
 
-/// Most steps between two looks at the cancel flag: a millisecond for a whole pool.
+/// Most steps between two looks at the cancel flag: a few milliseconds for a whole pool.
 const MOST_STEPS: u32 = 4096;
 
-/// Points that are all equally many steps away from their start.
-struct Pool {
-    r: Box<[f64]>,
-    q: Box<[f64]>,
-    /// The pixel that the point belongs to, counted from the first one of the run.
-    at: Box<[u32]>,
-    len: usize,
-    /// Steps taken when points enter and when they leave.
-    age: u32,
-    end: u32,
-}
-
-impl Pool {
-    fn new(points: usize, age: u32, end: u32) -> Self {
-        let room = points + SPARE;
-        Pool {
-            r: vec![0.0; room].into(),
-            q: vec![0.0; room].into(),
-            at: vec![0; room].into(),
-            len: 0,
-            age,
-            end,
-        }
-    }
-
-    fn take(&mut self, from: &mut Pool) {
-        let (begin, end) = (self.len, self.len + from.len);
-        self.r[begin..end].copy_from_slice(&from.r[..from.len]);
-        self.q[begin..end].copy_from_slice(&from.q[..from.len]);
-        self.at[begin..end].copy_from_slice(&from.at[..from.len]);
-        self.len = end;
-        from.len = 0;
-    }
-}
-
-/// The pools for points that take up to `last` steps.
-fn cascade(last: u32) -> Vec<Pool> {
-    let mut pools = vec![Pool::new(POOL, 0, FIRST_END.min(last))];
-    while let Some(pool) = pools.last()
-        && pool.end < last
-    {
-        // Nearly full already, it may be handed all that the one before can hold.
-        let points = (pools.len() + 1) * POOL;
-        let end = pool.end.saturating_mul(8).min(last);
-        pools.push(Pool::new(points, pool.end, end));
-    }
-    pools
-}
+/// Most lanes in a block of pixels.
+const WIDEST_BLOCK: usize = 6 * WIDEST;
 
 /// What a run of pixels is made of.
 pub struct Run<'a> {
     pub grid: &'a Grid,
     /// Row of the first pixel; the run is of whole rows.
     pub row: u32,
+    /// Length of the cycle that points inside fall into, where looking for it pays.
+    pub cycle: Option<u32>,
     pub cancel: &'a Cancel,
 }
 
-/// Finds the escape step of each pixel of a run of `pixels`, and gives it to `put(pixel, step)`.
+/// Finds the escape step of each pixel of a run of `pixels`, and paints it.
+///
+/// `W` vectors are watched at a time, and `D` dash: as many as there are registers for.
 #[inline(always)]
-pub fn follow<L: Lanes, const V: usize>(
+pub fn follow<C: Canvas, L: Lanes, const W: usize, const D: usize>(
     run: &Run<'_>,
     pixels: usize,
-    mut put: impl FnMut(usize, u32),
+    canvas: &mut C,
 ) -> Result<(), RenderError> {
-    let last = run.grid.iterations - 1;
-    let mut pools = cascade(last);
-    let mut next = 0;
-    while next < pixels {
-        next = fill(&mut pools[0], run, next, pixels);
-        pour::<L, V>(&mut pools, run, &mut put)?;
+    let grid = run.grid;
+    // How far out a point of the edge is at least, one step later.
+    let least = C::INSIDE_BELOW - grid.c.re.hypot(grid.c.im);
+    let stays_out = least > 1.001 * C::INSIDE_BELOW.sqrt();
+    if grid.iterations <= BEGINNING || !grid.is_finite() {
+        each_by_definition(run, pixels, canvas)
+    } else {
+        let mut cascade = Cascade::lent(grid.iterations - 1);
+        let result = if stays_out {
+            cascade.follow::<C, L, W, D, true>(run, pixels, canvas)
+        } else {
+            cascade.follow::<C, L, W, D, false>(run, pixels, canvas)
+        };
+        POOLS.set(Some(cascade));
+        result
     }
-    for level in 1..pools.len() {
-        pour::<L, V>(&mut pools[level..], run, &mut put)?;
-    }
-    Ok(())
 }
 
-/// Works on the first of these pools and moves what it leaves to the next, and goes on with that
-/// one if it is full.
+thread_local! {
+    /// A thread's pools: making new ones for each run would take longer than many a run.
+    static POOLS: Cell<Option<Cascade>> = const { Cell::new(None) };
+}
+
+/// The pools for points that take up to so many steps.
+#[derive(Default)]
+struct Cascade {
+    pools: Vec<Pool>,
+    /// How many of them are in use.
+    levels: usize,
+    /// Points that escaped during the last dash, as they were before it.
+    settling: Points,
+}
+
+struct Pool {
+    points: Points,
+    /// Steps taken when points enter and when they leave.
+    age: u32,
+    end: u32,
+    /// The share of points that escape as their age doubles, if it goes on as of late.
+    fading: f32,
+}
+
+impl Cascade {
+    /// The thread's pools, made ready for `last` steps.
+    fn lent(last: u32) -> Cascade {
+        let mut cascade = POOLS.take().unwrap_or_default();
+        cascade.prepare(last);
+        cascade
+    }
+
+    fn prepare(&mut self, last: u32) {
+        self.levels = 0;
+        let (mut age, mut end) = (BEGINNING, FIRST_END.min(last));
+        loop {
+            if self.levels == self.pools.len() {
+                // Nearly full already, a pool may be handed all that the one before can hold.
+                let most = (self.levels + 1) * POOL;
+                self.pools.push(Pool::new(most));
+                self.settling = Points::new(most);
+            }
+            let pool = &mut self.pools[self.levels];
+            if (pool.age, pool.end) != (age, end) {
+                (pool.age, pool.end, pool.fading) = (age, end, 0.5);
+            }
+            pool.points.clear();
+            self.levels += 1;
+            if end == last {
+                return;
+            }
+            (age, end) = (end, end.saturating_mul(8).min(last));
+        }
+    }
+
+    #[inline(always)]
+    fn follow<C: Canvas, L: Lanes, const W: usize, const D: usize, const STAYS_OUT: bool>(
+        &mut self,
+        run: &Run<'_>,
+        pixels: usize,
+        canvas: &mut C,
+    ) -> Result<(), RenderError> {
+        let mut next = 0;
+        while next < pixels {
+            let first = &mut self.pools[0].points;
+            next = begin::<C, L, W, STAYS_OUT>(first, run, next, pixels, canvas);
+            self.pour::<C, L, W, D, STAYS_OUT>(0, run, canvas)?;
+        }
+        for level in 1..self.levels {
+            self.pour::<C, L, W, D, STAYS_OUT>(level, run, canvas)?;
+        }
+        Ok(())
+    }
+
+    /// Works on a pool and moves what it leaves to the next, and goes on with that one if it is full.
+    #[inline(always)]
+    fn pour<C: Canvas, L: Lanes, const W: usize, const D: usize, const STAYS_OUT: bool>(
+        &mut self,
+        level: usize,
+        run: &Run<'_>,
+        canvas: &mut C,
+    ) -> Result<(), RenderError> {
+        let mut pools = &mut self.pools[level..self.levels];
+        while let Some((pool, later)) = pools.split_first_mut() {
+            pool.sift::<C, L, W, D, STAYS_OUT>(&mut self.settling, run, canvas)?;
+            match later.first_mut() {
+                Some(next) => {
+                    next.points.take(&mut pool.points);
+                    if next.points.len() < POOL {
+                        break;
+                    }
+                }
+                // These have taken all their steps.
+                None => {
+                    for pixel in pool.points.pixels(0, pool.points.len()) {
+                        canvas.stayed(pixel);
+                    }
+                    pool.points.clear();
+                }
+            }
+            pools = later;
+        }
+        Ok(())
+    }
+}
+
+/// Takes pixels from `next` on through their first steps into the first pool; returns the first one
+/// that found no room.
 #[inline(always)]
-fn pour<L: Lanes, const V: usize>(
-    mut pools: &mut [Pool],
+fn begin<C: Canvas, L: Lanes, const W: usize, const STAYS_OUT: bool>(
+    pool: &mut Points,
     run: &Run<'_>,
-    put: &mut impl FnMut(usize, u32),
-) -> Result<(), RenderError> {
-    while let Some((pool, later)) = pools.split_first_mut() {
-        sift::<L, V>(pool, run, put)?;
-        match later.first_mut() {
-            Some(next) => {
-                next.take(pool);
-                if next.len < POOL {
-                    break;
-                }
-            }
-            // These have taken all their steps.
-            None => {
-                for at in &pool.at[..pool.len] {
-                    put(*at as usize, run.grid.iterations - 1);
-                }
-                pool.len = 0;
-            }
-        }
-        pools = later;
-    }
-    Ok(())
-}
-
-/// Fills the first pool with pixels from `next` on; returns the first one that found no room.
-#[inline(always)]
-fn fill(pool: &mut Pool, run: &Run<'_>, mut next: usize, pixels: usize) -> usize {
+    mut next: usize,
+    pixels: usize,
+    canvas: &mut C,
+) -> usize {
+    let block = W * L::N;
     let width = run.grid.width();
-    while pool.len < POOL && next < pixels {
-        let (y, x) = (next / width, next % width);
-        let some = (width - x).min(POOL - pool.len).min(pixels - next);
-        let (begin, end) = (pool.len, pool.len + some);
-        pool.r[begin..end].copy_from_slice(&run.grid.columns()[x..x + some]);
-        pool.q[begin..end].fill(run.grid.row(run.row + y as u32));
-        for (at, pixel) in pool.at[begin..end].iter_mut().zip(next..) {
-            *at = pixel as u32;
+    while next < pixels && pool.len() < POOL {
+        let mut x = next % width;
+        let q = L::splat(run.grid.row(run.row + (next / width) as u32));
+        while x < width && pool.len() < POOL {
+            let some = block.min(width - x);
+            let columns = &run.grid.columns()[x..x + some];
+            let mut end_of_row = [0.0; WIDEST_BLOCK];
+            let columns = if some < block {
+                end_of_row[..some].copy_from_slice(columns);
+                &end_of_row[..block]
+            } else {
+                columns
+            };
+            let mut r = [L::splat(0.0); W];
+            for v in 0..W {
+                r[v] = L::load(&columns[v * L::N..]);
+            }
+            let edge = C::INSIDE_BELOW;
+            let start = (r, [q; W]);
+            let seen = watch::<L, W, STAYS_OUT>(start, run.grid.c, BEGINNING, edge);
+            if some == block {
+                canvas.block_escaped(next, &seen);
+            } else {
+                seen.each(|lane, step, distance| {
+                    if lane < some {
+                        canvas.escaped(next + lane, step, distance);
+                    }
+                });
+            }
+            if seen.is_any_closer(C::OUTSIDE_FROM) {
+                by_definition(run, next..next + some, canvas);
+            }
+            let inside = seen.inside & lanes(some);
+            if inside != 0 {
+                pool.add(&seen.points, next, inside);
+            }
+            next += some;
+            x += some;
         }
-        pool.len = end;
-        next += some;
     }
     next
 }
 
-/// Takes all points of a pool to the age at which they leave it.
-#[inline(always)]
-fn sift<L: Lanes, const V: usize>(
-    pool: &mut Pool,
-    run: &Run<'_>,
-    put: &mut impl FnMut(usize, u32),
-) -> Result<(), RenderError> {
-    // From beyond distance 2, z² + c goes further out, unless |c| is about 2 or more: then a point
-    // that is outside once may be inside again some steps later.
-    let stays_out = run.grid.c.re.hypot(run.grid.c.im) < 1.99;
-    let mut age = pool.age;
-    while age < pool.end && pool.len > 0 {
-        if run.cancel.is_cancelled() {
-            return Err(RenderError::Cancelled);
+impl Pool {
+    fn new(most: usize) -> Self {
+        Pool {
+            points: Points::new(most),
+            age: 0,
+            end: 0,
+            fading: 0.0,
         }
-        // Longer for older points: of those, fewer escape in the same time.
-        let steps = (age / 2).clamp(8, MOST_STEPS).min(pool.end - age);
-        if stays_out {
-            generation::<L, V, true>(pool, run, age, steps, put);
-        } else {
-            generation::<L, V, false>(pool, run, age, steps, put);
-        }
-        age += steps;
     }
-    Ok(())
+
+    /// Takes all points to the age at which they leave.
+    #[inline(always)]
+    fn sift<C: Canvas, L: Lanes, const W: usize, const D: usize, const STAYS_OUT: bool>(
+        &mut self,
+        settling: &mut Points,
+        run: &Run<'_>,
+        canvas: &mut C,
+    ) -> Result<(), RenderError> {
+        let points = &mut self.points;
+        let mut age = self.age;
+        while age < self.end && points.len() > 0 {
+            if run.cancel.is_cancelled() {
+                return Err(RenderError::Cancelled);
+            }
+            if STAYS_OUT {
+                let steps = dash_length(age, self.fading, run.cycle);
+                let left = self.end - age;
+                // No stump at the end.
+                let steps = if left < steps + steps / 2 {
+                    left
+                } else {
+                    steps
+                };
+                let before = points.len();
+                let returns = run.cycle.is_some_and(|cycle| steps.is_multiple_of(cycle));
+                if returns {
+                    run_ahead::<C, L, D, true>(points, settling, run, steps, canvas);
+                } else {
+                    run_ahead::<C, L, D, false>(points, settling, run, steps, canvas);
+                }
+                let escaped = settling.len();
+                if escaped > 0 {
+                    generation::<C, L, W, true>(settling, run, age, steps, canvas);
+                    settling.clear();
+                }
+                let share = escaped as f32 / before as f32;
+                let now = share * age as f32 / steps as f32;
+                self.fading = 0.75 * self.fading + 0.25 * now;
+                age += steps;
+            } else {
+                let steps = (age / 2).clamp(8, MOST_STEPS).min(self.end - age);
+                generation::<C, L, W, false>(points, run, age, steps, canvas);
+                age += steps;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// One generation: all points take `steps` steps from step `age` on.
+/// How many steps to take without a look: more, the fewer points escape meanwhile, as all their
+/// steps are taken again; and not too few, as sorting costs about as much as three steps.
+///
+/// Where there is a cycle, a multiple of its length, so that a point in it comes back.
 #[inline(always)]
-fn generation<L: Lanes, const V: usize, const STAYS_OUT: bool>(
-    pool: &mut Pool,
+fn dash_length(age: u32, fading: f32, cycle: Option<u32>) -> u32 {
+    const SORTING: f32 = 3.0;
+    let best = (SORTING * age as f32 / fading.max(1e-6)).sqrt() as u32;
+    match cycle {
+        None => best.clamp(6, MOST_STEPS),
+        Some(cycle) => {
+            // Not all points come back after the same number of rounds; 12 has many divisors.
+            let length = best.min(age.max(cycle)).clamp(6, MOST_STEPS);
+            let rounds = length / cycle;
+            match rounds {
+                0 => length,
+                1..12 => rounds * cycle,
+                _ => rounds / 12 * 12 * cycle,
+            }
+        }
+    }
+}
+
+/// All points of a pool run `steps` steps. Those that escaped meanwhile move to `settling`, as they
+/// were; with `CYCLE`, those that have come back to where they were have stayed.
+#[inline(always)]
+fn run_ahead<C: Canvas, L: Lanes, const D: usize, const CYCLE: bool>(
+    points: &mut Points,
+    settling: &mut Points,
+    run: &Run<'_>,
+    steps: u32,
+    canvas: &mut C,
+) {
+    let block = D * L::N;
+    points.fill_up(block);
+    let mut kept = 0;
+    for begin in (0..points.len()).step_by(block) {
+        let before = points.load::<L, D>(begin);
+        let (after, inside) = dash(before, run.grid.c, steps, C::INSIDE_BELOW);
+        let mut going_on = inside;
+        if CYCLE {
+            let back = same(&before, &after) & inside;
+            if back != 0 {
+                for (lane, pixel) in points.pixels(begin, block).enumerate() {
+                    if back >> lane & 1 == 1 {
+                        canvas.stayed(pixel);
+                    }
+                }
+                going_on &= !back;
+            }
+        }
+        if going_on == lanes(block) {
+            kept = points.keep_all(begin, kept, &after);
+        } else {
+            settling.copy::<L, D>(points, begin, inside ^ lanes(block));
+            kept = points.keep(begin, kept, &after, going_on);
+        }
+    }
+    points.truncate(kept);
+}
+
+/// The lanes in which two blocks are the same, a bit each.
+#[inline(always)]
+fn same<L: Lanes, const V: usize>(one: &([L; V], [L; V]), other: &([L; V], [L; V])) -> u64 {
+    let mut same = 0;
+    for v in 0..V {
+        let equal = L::both(one.0[v].equal(other.0[v]), one.1[v].equal(other.1[v]));
+        same |= L::bits(equal) << (v * L::N);
+    }
+    same
+}
+
+/// All points take `steps` steps from step `age` on, watched; those that escape are painted.
+#[inline(always)]
+fn generation<C: Canvas, L: Lanes, const W: usize, const STAYS_OUT: bool>(
+    points: &mut Points,
     run: &Run<'_>,
     age: u32,
     steps: u32,
-    put: &mut impl FnMut(usize, u32),
+    canvas: &mut C,
 ) {
-    let mut distances = Distances([[0.0; STRIDE]; DASH]);
+    let block = W * L::N;
+    points.fill_up(block);
     let mut kept = 0;
-    for begin in (0..pool.len).step_by(V * L::N) {
-        let lane = |v: usize| begin + v * L::N;
-        let (mut r, mut q) = ([L::splat(0.0); V], [L::splat(0.0); V]);
-        for v in 0..V {
-            r[v] = L::load(&pool.r[lane(v)..]);
-            q[v] = L::load(&pool.q[lane(v)..]);
-        }
-        let mut alive = first((pool.len - begin).min(V * L::N));
-        let mut taken = 0;
-        while taken < steps && alive != 0 {
-            let some = DASH.min((steps - taken) as usize);
-            (r, q) = dash(r, q, run.grid.c, &mut distances.0[..some]);
-            let escaped = alive & !distances.inside_at_last::<L, V, STAYS_OUT>(some);
-            if escaped != 0 {
-                alive &= !escaped;
-                for v in 0..V {
-                    let escaped = escaped >> (v * L::N) & first(L::N);
-                    if escaped != 0 {
-                        let steps = distances.steps_inside::<L>(v, some);
-                        each(escaped, |i| {
-                            let pixel = pool.at[lane(v) + i] as usize;
-                            let distance = distances.0[steps[i] as usize][v * L::N + i];
-                            let step = age + taken + steps[i] as u32;
-                            put(pixel, settled(run, pixel, distance, step));
-                        });
-                    }
+    for begin in (0..points.len()).step_by(block) {
+        let start = points.load::<L, W>(begin);
+        let seen = watch::<L, W, STAYS_OUT>(start, run.grid.c, steps, C::INSIDE_BELOW);
+        {
+            let mut pixels = points.pixels(begin, block);
+            seen.each(|_, steps, distance| {
+                if let Some(pixel) = pixels.next() {
+                    canvas.escaped(pixel, age + steps, distance);
                 }
-            }
-            taken += some as u32;
+            });
         }
-        for v in 0..V {
-            let alive = (alive >> (v * L::N) & first(L::N)) as u32;
-            r[v].pack(alive, &mut pool.r[kept..]);
-            q[v].pack(alive, &mut pool.q[kept..]);
-            L::pack_small(alive, &mut pool.at, lane(v), kept);
-            kept += alive.count_ones() as usize;
+        if seen.is_any_closer(C::OUTSIDE_FROM) {
+            let some = points.pixels(begin, block).zip(0..);
+            let doubtful = some.filter(|(_, lane)| seen.inside >> lane & 1 == 0);
+            by_definition(run, doubtful.map(|(pixel, _)| pixel), canvas);
         }
-    }
-    pool.len = kept;
-}
-
-/// Takes a step for each of `distances`, noting there each point's square distance before it.
-#[inline(always)]
-fn dash<L: Lanes, const V: usize>(
-    mut x: [L; V],
-    mut y: [L; V],
-    c: Constant,
-    distances: &mut [[f64; STRIDE]],
-) -> ([L; V], [L; V]) {
-    let (re, im) = (L::splat(c.re), L::splat(c.im));
-    for noted in distances {
-        for v in 0..V {
-            let (xx, yy, xy) = (x[v].mul(x[v]), y[v].mul(y[v]), x[v].mul(y[v]));
-            xx.add(yy).store(&mut noted[v * L::N..]);
-            x[v] = xx.sub(yy).add(re);
-            y[v] = xy.add(xy).add(im);
+        if seen.inside != 0 {
+            kept = points.keep(begin, kept, &seen.points, seen.inside);
         }
     }
-    (x, y)
+    points.truncate(kept);
 }
 
-/// Steps taken before anybody looks who is still inside.
-const DASH: usize = 16;
-
-/// Most lanes in a block: six vectors of eight.
-const STRIDE: usize = 48;
-
-/// Square distances from the origin: at each step of a dash, of each lane of a block.
-struct Distances([[f64; STRIDE]; DASH]);
-
-const INSIDE: f64 = 4.0 - DOUBT;
-
-impl Distances {
-    /// The lanes, a bit each, whose point was inside at the last of so many steps, and so at all
-    /// of them: what is outside stays there if `STAYS_OUT`, and is looked for otherwise.
-    #[inline(always)]
-    fn inside_at_last<L: Lanes, const V: usize, const STAYS_OUT: bool>(&self, steps: usize) -> u64 {
-        let mut inside = u64::MAX;
-        let looked_at = if STAYS_OUT {
-            steps - 1..steps
-        } else {
-            0..steps
-        };
-        for noted in &self.0[looked_at] {
-            let mut here = 0;
-            for v in 0..V {
-                let distance = L::load(&noted[v * L::N..]);
-                here |= u64::from(L::bits(distance.less(L::splat(INSIDE)))) << (v * L::N);
-            }
-            inside &= here;
-        }
-        inside
-    }
-
-    /// For each lane of vector `v`: how many of so many steps it took until it was outside.
-    #[inline(always)]
-    fn steps_inside<L: Lanes>(&self, v: usize, steps: usize) -> [u64; 8] {
-        let mut inside = L::first(L::N);
-        let mut count = L::none();
-        for noted in &self.0[..steps] {
-            inside = L::and(inside, L::load(&noted[v * L::N..]).less(L::splat(INSIDE)));
-            count = L::tick(count, inside);
-        }
-        let mut counts = [0; 8];
-        L::counts(count, &mut counts);
-        counts
-    }
-}
-
-/// The lowest `n` bits.
-#[inline(always)]
-fn first(n: usize) -> u64 {
-    (1 << n) - 1
-}
-
-/// Calls `act` with the place of each bit that is set.
-#[inline(always)]
-fn each(mut bits: u64, mut act: impl FnMut(usize)) {
-    while bits != 0 {
-        act(bits.trailing_zeros() as usize);
-        bits &= bits - 1;
-    }
-}
-
-/// The step at which a pixel escaped: the one at which its square distance was found to be
-/// `distance`, unless that is too close to 4 to tell, or not a number.
-#[inline(always)]
-fn settled(run: &Run<'_>, pixel: usize, distance: f64, step: u32) -> u32 {
-    if distance > 4.0 + DOUBT {
-        step
-    } else {
-        by_definition(run, pixel)
-    }
-}
-
+/// A few pixels, by the definition.
 #[cold]
 #[inline(never)]
-fn by_definition(run: &Run<'_>, pixel: usize) -> u32 {
-    let (grid, width) = (run.grid, run.grid.width());
-    let (y, x) = (pixel / width, pixel % width);
-    escape::step(
-        grid.columns()[x],
-        grid.row(run.row + y as u32),
-        grid.c,
-        grid.iterations,
-    )
+fn by_definition<C: Canvas>(run: &Run<'_>, pixels: impl Iterator<Item = usize>, canvas: &mut C) {
+    let width = run.grid.width();
+    for pixel in pixels.filter(|pixel| *pixel != NO_PIXEL) {
+        let (r, row) = (run.grid.columns()[pixel % width], pixel / width);
+        canvas.define(pixel, (r, run.grid.row(run.row + row as u32)), run.grid);
+    }
+}
+
+/// All pixels by the definition, where it is about as quick or what is said above does not hold.
+fn each_by_definition<C: Canvas>(
+    run: &Run<'_>,
+    pixels: usize,
+    canvas: &mut C,
+) -> Result<(), RenderError> {
+    for row in (0..pixels).step_by(run.grid.width()) {
+        if run.cancel.is_cancelled() {
+            return Err(RenderError::Cancelled);
+        }
+        by_definition(run, row..row + run.grid.width(), canvas);
+    }
+    Ok(())
 }

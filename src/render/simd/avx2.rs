@@ -1,14 +1,15 @@
 //! Four doubles in an AVX2 register.
 //!
-//! Every `unsafe` block here is an instruction of AVX2 or older. They are sound because no value of
+//! Every `unsafe` block here is of instructions of AVX2 or older. They are sound because no value of
 //! this type is made but by a sieve that runs under `#[target_feature(enable = "avx2")]`, which
 //! [`super::super::path`] calls only on processors that have it. Loads and stores go through
 //! slices whose length is checked first.
 #![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
+#![allow(clippy::needless_range_loop)] // several arrays are walked in step
 
 use std::arch::x86_64::*;
 
-use super::Lanes;
+use super::{Lanes, WIDEST, lanes};
 
 #[derive(Clone, Copy)]
 pub struct Avx2(__m256d);
@@ -34,27 +35,13 @@ static PACK: [[i32; 8]; 16] = {
     table
 };
 
-/// The same for four 32-bit numbers, in bytes.
-static PACK_SMALL: [[i8; 16]; 16] = {
-    let mut table = [[0; 16]; 16];
-    let mut bits = 0;
-    while bits < 16 {
-        let (mut lane, mut next) = (0, 0);
-        while lane < N {
-            if bits >> lane & 1 == 1 {
-                let mut byte = 0;
-                while byte < 4 {
-                    table[bits][next] = (4 * lane + byte) as i8;
-                    next += 1;
-                    byte += 1;
-                }
-            }
-            lane += 1;
-        }
-        bits += 1;
+impl Avx2 {
+    /// The lanes in the order of a row of [`PACK`].
+    #[inline(always)]
+    fn permute(self, order: __m256i) -> __m256d {
+        unsafe { _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(self.0), order)) }
     }
-    table
-};
+}
 
 impl Lanes for Avx2 {
     const N: usize = N;
@@ -65,6 +52,14 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Avx2(unsafe { _mm256_set1_pd(value) })
+    }
+
+    #[inline(always)]
+    fn ordinals(first: u64) -> Self {
+        Avx2(unsafe {
+            let places = _mm256_set_epi64x(3, 2, 1, 0);
+            _mm256_castsi256_pd(_mm256_add_epi64(_mm256_set1_epi64x(first as i64), places))
+        })
     }
 
     #[inline(always)]
@@ -100,25 +95,28 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn first(n: usize) -> Self::Mask {
-        unsafe {
-            let lanes = _mm256_set_epi64x(3, 2, 1, 0);
-            _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), lanes))
-        }
+    fn equal(self, to: Self) -> Self::Mask {
+        unsafe { _mm256_cmp_pd::<_CMP_EQ_OQ>(self.0, to.0) }
     }
 
     #[inline(always)]
-    fn and(one: Self::Mask, other: Self::Mask) -> Self::Mask {
+    fn least(self, other: Self, unless: Self::Mask) -> Self {
+        // All bits set is not a number, and of two of which one is none the second is taken.
+        Avx2(unsafe { _mm256_min_pd(_mm256_or_pd(other.0, unless), self.0) })
+    }
+
+    #[inline(always)]
+    fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask {
         unsafe { _mm256_and_pd(one, other) }
     }
 
     #[inline(always)]
-    fn bits(mask: Self::Mask) -> u32 {
-        unsafe { _mm256_movemask_pd(mask) as u32 }
+    fn bits(mask: Self::Mask) -> u64 {
+        unsafe { _mm256_movemask_pd(mask) as u64 }
     }
 
     #[inline(always)]
-    fn none() -> Self::Count {
+    fn zero() -> Self::Count {
         unsafe { _mm256_setzero_si256() }
     }
 
@@ -128,30 +126,48 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn counts(count: Self::Count, to: &mut [u64]) {
-        let to = &mut to[..N];
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), count) }
+    fn reached(count: Self::Count, n: u64) -> u64 {
+        let equal = unsafe { _mm256_cmpeq_epi64(count, _mm256_set1_epi64x(n as i64)) };
+        Self::bits(unsafe { _mm256_castsi256_pd(equal) })
     }
 
     #[inline(always)]
-    fn pack(self, bits: u32, to: &mut [f64]) {
-        let order = &PACK[bits as usize & 15];
-        let packed = unsafe {
-            let order = _mm256_loadu_si256(order.as_ptr().cast());
-            _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(self.0), order))
-        };
-        Avx2(packed).store(to);
+    fn counts(count: Self::Count) -> [u64; WIDEST] {
+        let mut counts = [0; WIDEST];
+        unsafe { _mm256_storeu_si256(counts.as_mut_ptr().cast(), count) }
+        counts
     }
 
     #[inline(always)]
-    fn pack_small(bits: u32, at: &mut [u32], from: usize, to: usize) {
-        let order = &PACK_SMALL[bits as usize & 15];
-        let source = &at[from..from + N];
-        let packed = unsafe {
-            let order = _mm_loadu_si128(order.as_ptr().cast());
-            _mm_shuffle_epi8(_mm_loadu_si128(source.as_ptr().cast()), order)
+    fn small_counts(count: Self::Count) -> [u8; WIDEST] {
+        let four = unsafe {
+            // The lowest bytes of both lanes of each half, and then those of both halves.
+            let pairs = _mm256_shuffle_epi8(count, _mm256_set1_epi64x(0x0800));
+            let (low, high) = (
+                _mm256_castsi256_si128(pairs),
+                _mm256_extracti128_si256::<1>(pairs),
+            );
+            _mm_cvtsi128_si32(_mm_unpacklo_epi16(low, high)) as u32
         };
-        let target = &mut at[to..to + N];
-        unsafe { _mm_storeu_si128(target.as_mut_ptr().cast(), packed) }
+        u64::from(four).to_le_bytes()
+    }
+
+    #[inline(always)]
+    fn pack<const V: usize>(from: [&[Self; V]; 3], mut which: u64, to: [&mut [f64]; 3]) -> usize {
+        // Once for all vectors: `v` of them have `v * N` lanes at most, and one more fits behind.
+        let [a, b, c] = to.map(|to| to[..V * N].as_mut_ptr());
+        let mut kept = 0;
+        for v in 0..V {
+            let bits = (which & lanes(N)) as usize;
+            unsafe {
+                let order = _mm256_loadu_si256(PACK[bits].as_ptr().cast());
+                _mm256_storeu_pd(a.add(kept), from[0][v].permute(order));
+                _mm256_storeu_pd(b.add(kept), from[1][v].permute(order));
+                _mm256_storeu_pd(c.add(kept), from[2][v].permute(order));
+            }
+            kept += bits.count_ones() as usize;
+            which >>= N;
+        }
+        kept
     }
 }

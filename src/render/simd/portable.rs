@@ -1,6 +1,7 @@
 //! Arrays that the compiler makes vectors of, as the target allows: SSE2 on x86-64, NEON on ARM.
+#![allow(clippy::needless_range_loop)] // several arrays are walked in step
 
-use super::Lanes;
+use super::{Lanes, WIDEST};
 
 #[derive(Clone, Copy)]
 pub struct Portable([f64; N]);
@@ -11,6 +12,11 @@ impl Portable {
     #[inline(always)]
     fn zip(self, other: Self, op: impl Fn(f64, f64) -> f64) -> Self {
         Portable(std::array::from_fn(|i| op(self.0[i], other.0[i])))
+    }
+
+    #[inline(always)]
+    fn compare(self, other: Self, holds: impl Fn(f64, f64) -> bool) -> [u64; N] {
+        std::array::from_fn(|i| u64::from(holds(self.0[i], other.0[i])).wrapping_neg())
     }
 }
 
@@ -23,6 +29,11 @@ impl Lanes for Portable {
     #[inline(always)]
     fn splat(value: f64) -> Self {
         Portable([value; N])
+    }
+
+    #[inline(always)]
+    fn ordinals(first: u64) -> Self {
+        Portable(std::array::from_fn(|i| f64::from_bits(first + i as u64)))
     }
 
     #[inline(always)]
@@ -53,26 +64,35 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn less(self, than: Self) -> Self::Mask {
-        std::array::from_fn(|i| if self.0[i] < than.0[i] { u64::MAX } else { 0 })
+        self.compare(than, |a, b| a < b)
     }
 
     #[inline(always)]
-    fn first(n: usize) -> Self::Mask {
-        std::array::from_fn(|i| if i < n { u64::MAX } else { 0 })
+    fn equal(self, to: Self) -> Self::Mask {
+        self.compare(to, |a, b| a == b)
     }
 
     #[inline(always)]
-    fn and(one: Self::Mask, other: Self::Mask) -> Self::Mask {
+    fn least(self, other: Self, unless: Self::Mask) -> Self {
+        // All bits set is not a number, and so never less.
+        let other = Portable(std::array::from_fn(|i| {
+            f64::from_bits(other.0[i].to_bits() | unless[i])
+        }));
+        other.zip(self, |other, own| if other < own { other } else { own })
+    }
+
+    #[inline(always)]
+    fn both(one: Self::Mask, other: Self::Mask) -> Self::Mask {
         std::array::from_fn(|i| one[i] & other[i])
     }
 
     #[inline(always)]
-    fn bits(mask: Self::Mask) -> u32 {
-        (0..N).fold(0, |bits, i| bits | (mask[i] as u32 & 1) << i)
+    fn bits(mask: Self::Mask) -> u64 {
+        (0..N).fold(0, |bits, i| bits | (mask[i] & 1) << i)
     }
 
     #[inline(always)]
-    fn none() -> Self::Count {
+    fn zero() -> Self::Count {
         [0; N]
     }
 
@@ -82,26 +102,39 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn counts(count: Self::Count, to: &mut [u64]) {
-        to[..N].copy_from_slice(&count);
+    fn reached(count: Self::Count, n: u64) -> u64 {
+        (0..N).fold(0, |bits, i| bits | u64::from(count[i] == n) << i)
     }
 
     #[inline(always)]
-    fn pack(self, bits: u32, to: &mut [f64]) {
-        let to = &mut to[..N];
-        let mut next = 0;
-        for i in 0..N {
-            to[next] = self.0[i];
-            next += (bits >> i & 1) as usize;
-        }
+    fn counts(count: Self::Count) -> [u64; WIDEST] {
+        let mut counts = [0; WIDEST];
+        counts[..N].copy_from_slice(&count);
+        counts
     }
 
     #[inline(always)]
-    fn pack_small(bits: u32, at: &mut [u32], from: usize, to: usize) {
-        let mut next = to;
+    fn small_counts(count: Self::Count) -> [u8; WIDEST] {
+        let mut counts = [0; WIDEST];
         for i in 0..N {
-            at[next] = at[from + i];
-            next += (bits >> i & 1) as usize;
+            counts[i] = count[i] as u8;
         }
+        counts
+    }
+
+    #[inline(always)]
+    fn pack<const V: usize>(from: [&[Self; V]; 3], which: u64, to: [&mut [f64]; 3]) -> usize {
+        let [a, b, c] = to.map(|to| &mut to[..V * N]);
+        let mut kept = 0;
+        for v in 0..V {
+            for i in 0..N {
+                // Written over by the next one if it is not wanted.
+                a[kept] = from[0][v].0[i];
+                b[kept] = from[1][v].0[i];
+                c[kept] = from[2][v].0[i];
+                kept += (which >> (v * N + i) & 1) as usize;
+            }
+        }
+        kept
     }
 }
