@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fractal::{Fractal, RowId};
 
-/// A change that has been committed. Each but the last holds the fractal as it became.
+/// A change that has been committed, with the fractal as it became; or progress, which is in no row.
 #[derive(Clone, Debug)]
 pub enum Event {
     Created(Fractal),
@@ -19,6 +19,9 @@ pub enum Event {
     Done(Fractal),
     Failed(Fractal),
     Deleted(RowId, Uuid),
+    /// So much of its picture is rendered, 0 to 1. Told only between `Running` and whatever ends
+    /// that.
+    Progress(Uuid, f64),
 }
 
 /// Events kept for a listener that is slow; it misses what is older.

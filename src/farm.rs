@@ -13,6 +13,7 @@ use crate::events::{Event, Events};
 use crate::fractal::{Draft, Fractal, Limits, Outcome, Refusal, RowId, Status};
 use crate::queue::{Queue, Task};
 use crate::render::constant;
+use crate::running::Running;
 use crate::store::{Counts, Finished, Lookup, Page, Result, Search, Store, StoreError};
 
 /// What the farm holds itself to.
@@ -42,6 +43,7 @@ const PATIENCE_WITH_CRASHES: u32 = 4;
 pub struct Farm {
     store: Arc<dyn Store>,
     queue: Arc<dyn Queue>,
+    running: Arc<Running>,
     events: Events,
     policy: Policy,
 }
@@ -80,18 +82,21 @@ impl Farm {
             );
         }
         let queue = Arc::new(queue(store.clone()));
-        let events = Events::default();
+        let (running, events) = (Arc::new(Running::default()), Events::default());
         // The queue holds the store: if the store held it as well, neither would ever be closed.
         let (listening, news) = (Arc::downgrade(&queue), events.clone());
+        let renders = running.clone();
         store.listen(Box::new(move |event| {
             if let Some(queue) = listening.upgrade() {
                 follow_up(&*queue, &event);
             }
+            renders.follow(&event);
             news.publish(event);
         }));
         Ok(Farm {
             store,
             queue,
+            running,
             events,
             policy,
         })
@@ -192,6 +197,17 @@ impl Farm {
         Ok(())
     }
 
+    /// Tells the news that so much of a row's picture is rendered, 0 to 1. Nothing is kept of it
+    /// beyond the render, and where there is none it means nothing.
+    pub fn report(&self, row: RowId, fraction: f64) {
+        self.running.report(row, fraction, &self.events);
+    }
+
+    /// How much of a row's picture is rendered, 0 to 1. `None`: it is not running, or not for long.
+    pub fn fraction(&self, row: RowId) -> Option<f64> {
+        self.running.fraction(row)
+    }
+
     /// Whether the farm can do its work at this moment.
     pub async fn check(&self) -> Result<()> {
         self.store.check().await
@@ -208,5 +224,7 @@ fn follow_up(queue: &dyn Queue, event: &Event) {
         Event::Done(fractal) => queue.forget(fractal.row),
         Event::Failed(fractal) => queue.settled(fractal.row),
         Event::Deleted(row, _) => queue.forget(*row),
+        // No change at all, and never told by the store.
+        Event::Progress(..) => {}
     }
 }

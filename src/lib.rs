@@ -12,6 +12,7 @@ pub mod names; //    host names in a static binary
 pub mod node; //     a running node: what a role starts, and how it stops
 pub mod queue; //    the hint: tasks to do
 pub mod render; //   spec -> PNG, pure and deterministic
+mod running; //      how far the renders are
 pub mod store; //    the truth: fractals and images
 pub mod wire; //     the JSON documents of HTTP v1
 pub mod worker; //   take -> render -> deliver

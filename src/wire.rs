@@ -40,6 +40,9 @@ pub struct FractalDoc {
     /// Imaginary part of the constant.
     pub c_im: f64,
     pub status: Status,
+    /// While it is running: the share of the picture that is rendered, 0 to 1. Null when it is not
+    /// running, or has been for less than half a second.
+    pub progress: Option<f64>,
     /// How often rendering was begun, but for times when the whole process ended.
     pub attempts: u32,
     /// Why the last attempt failed.
@@ -81,12 +84,21 @@ impl From<Fractal> for FractalDoc {
             c_re: spec.c.re,
             c_im: spec.c.im,
             status: fractal.status,
+            progress: None,
             attempts: fractal.attempts,
             error: fractal.error,
             created_at: format!("{:.3}", fractal.created_at),
             finished_at: fractal.finished_at.map(|time| format!("{time:.3}")),
         }
     }
+}
+
+/// How much of a running fractal's picture is rendered: event `progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProgressDoc {
+    pub uuid: Uuid,
+    /// 0 to 1.
+    pub fraction: f64,
 }
 
 /// What `POST /v1/fractal` takes.

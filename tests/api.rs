@@ -49,7 +49,14 @@ async fn a_fractal_is_accepted_rendered_and_served() {
     let new: Value = response.json().await.unwrap();
     assert_eq!(new["status"], "queued");
     assert_eq!(new["xa"], -2.0);
-    for field in ["checksum", "size", "duration", "generated_by", "url"] {
+    for field in [
+        "checksum",
+        "size",
+        "duration",
+        "generated_by",
+        "url",
+        "progress",
+    ] {
         assert_eq!(new[field], Value::Null, "{field}");
     }
 
@@ -124,6 +131,7 @@ async fn what_makes_no_sense_is_refused_with_field_and_limit() {
         (json!({"checksum": "abc"}), 422, "checksum"),
         (json!({"image": "abc"}), 422, "image"),
         (json!({"status": "done"}), 422, "status"),
+        (json!({"progress": 0.5}), 422, "progress"),
         (json!({"width": null}), 400, "width"),
         (json!({"yb": null}), 400, "yb"),
         (json!({"colour": "red"}), 400, "colour"),

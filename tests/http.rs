@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Farm, PATIENCE, small};
+use common::{Farm, PATIENCE, long, slow, small};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -100,6 +100,25 @@ async fn headers_without_end_are_refused() {
     assert_eq!(farm.get("/livez").send().await.unwrap().status(), 200);
 }
 
+/// The next event: its name and its data.
+async fn any_event(
+    stream: &mut (impl StreamExt<Item = reqwest::Result<bytes::Bytes>> + Unpin),
+    buffer: &mut String,
+) -> (String, Value) {
+    loop {
+        while let Some(end) = buffer.find("\n\n") {
+            let frame: String = buffer.drain(..end + 2).collect();
+            if let Some(event) = frame.strip_prefix("event: ") {
+                let (name, data) = event.split_once("\ndata: ").unwrap();
+                let data = serde_json::from_str(data.trim_end()).unwrap();
+                return (name.to_owned(), data);
+            }
+        }
+        let bytes = stream.next().await.expect("the stream ended").unwrap();
+        buffer.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+}
+
 /// Reads events until one of this name, and returns its data.
 async fn event(
     stream: &mut (impl StreamExt<Item = reqwest::Result<bytes::Bytes>> + Unpin),
@@ -107,14 +126,10 @@ async fn event(
     name: &str,
 ) -> Value {
     loop {
-        while let Some(end) = buffer.find("\n\n") {
-            let frame: String = buffer.drain(..end + 2).collect();
-            if let Some(data) = frame.strip_prefix(&format!("event: {name}\ndata: ")) {
-                return serde_json::from_str(data.trim_end()).unwrap();
-            }
+        let (found, data) = any_event(stream, buffer).await;
+        if found == name {
+            return data;
         }
-        let bytes = stream.next().await.expect("the stream ended").unwrap();
-        buffer.push_str(std::str::from_utf8(&bytes).unwrap());
     }
 }
 
@@ -142,6 +157,62 @@ async fn events_tell_the_life_of_a_fractal() {
     farm.delete(&path).send().await.unwrap();
     let deleted = event(&mut stream, &mut buffer, "deleted").await;
     assert_eq!(deleted["uuid"], new["uuid"]);
+}
+
+#[tokio::test]
+async fn progress_is_told_while_a_render_runs_and_no_longer() {
+    let farm = Farm::with(&["all", "--workers", "1"]);
+    let response = farm.get("/v1/events").send().await.unwrap();
+    let (mut stream, mut buffer) = (response.bytes_stream(), String::new());
+    // One that is done at once has no progress worth telling.
+    let small = farm.created().await;
+    let slow = farm.create(&slow()).await.json::<Value>().await.unwrap();
+    let id = slow["uuid"].as_str().unwrap();
+    let mut fractions = Vec::new();
+    loop {
+        let (name, data) = any_event(&mut stream, &mut buffer).await;
+        if name == "progress" {
+            assert_ne!(data["uuid"], small["uuid"]);
+            fractions.push(data["fraction"].as_f64().unwrap());
+        }
+        if name == "running" && data["uuid"] == id {
+            assert_eq!((&data["progress"], &fractions[..]), (&Value::Null, &[][..]));
+        }
+        if fractions.len() == 1 && name == "progress" {
+            // Whoever comes now sees it, too, both ways; it may have got on since.
+            let listed = &farm.list(&[]).await["objects"];
+            let listed = listed.as_array().unwrap().iter();
+            let listed = listed.clone().find(|fractal| fractal["uuid"] == id);
+            for shown in [farm.show(id).await, listed.unwrap().clone()] {
+                let progress = shown["progress"].as_f64().unwrap();
+                assert!(progress >= fractions[0] && progress < 1.0, "{shown}");
+            }
+        }
+        if name == "done" && data["uuid"] == id {
+            assert_eq!(data["progress"], Value::Null);
+            break;
+        }
+    }
+    assert!(!fractions.is_empty());
+    assert!(fractions.is_sorted_by(|a, b| a < b), "{fractions:?}");
+    assert!(fractions[0] > 0.0 && fractions[fractions.len() - 1] <= 1.0);
+    assert_eq!(farm.show(id).await["progress"], Value::Null);
+
+    let long = farm.create(&long()).await.json::<Value>().await.unwrap();
+    let id = long["uuid"].as_str().unwrap();
+    for _ in 0..3 {
+        let progress = event(&mut stream, &mut buffer, "progress").await;
+        assert_eq!(progress["uuid"], id);
+        assert!(progress["fraction"].as_f64().unwrap() < 1.0);
+    }
+    farm.delete(&format!("/v1/fractal/{id}"))
+        .send()
+        .await
+        .unwrap();
+    event(&mut stream, &mut buffer, "deleted").await;
+    let more = event(&mut stream, &mut buffer, "progress");
+    let more = tokio::time::timeout(Duration::from_secs(1), more).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test]

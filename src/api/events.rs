@@ -21,7 +21,7 @@ use super::error::ApiError;
 use crate::events::Event;
 use crate::farm::Farm;
 use crate::store::Counts;
-use crate::wire::{CountsDoc, ErrorDoc, FractalDoc};
+use crate::wire::{CountsDoc, ErrorDoc, FractalDoc, ProgressDoc};
 
 /// Events kept for a client that reads slowly; then it is told to look for itself.
 const KEPT: usize = 1024;
@@ -89,6 +89,9 @@ fn frame_of(event: &Event) -> Bytes {
         Event::Done(fractal) => ("done", fractal),
         Event::Failed(fractal) => ("failed", fractal),
         Event::Deleted(_, uuid) => return frame("deleted", &serde_json::json!({ "uuid": uuid })),
+        &Event::Progress(uuid, fraction) => {
+            return frame("progress", &ProgressDoc { uuid, fraction });
+        }
     };
     frame(name, &FractalDoc::from(fractal.clone()))
 }
@@ -109,7 +112,9 @@ fn frame(name: &str, doc: &impl serde::Serialize) -> Bytes {
 }
 
 /// What happens to fractals, as it happens: `created`, `queued` (again), `running`, `done`,
-/// `failed` with the fractal; `deleted` with its uuid; `queue` with the counts, first of all and
+/// `failed` with the fractal; `deleted` with its uuid; `progress` with the uuid of one that is
+/// running and the `fraction` of its picture that is rendered, 0 to 1, about four times a second
+/// for renders of more than half a second; `queue` with the counts, first of all and
 /// whenever they change; `resync` when this client was too slow and missed some.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     responses(

@@ -12,11 +12,11 @@ use super::error::ApiError;
 use super::query::ListQuery;
 use super::{Api, link};
 use crate::farm::Retried;
-use crate::fractal::{Draft, Fractal, Plane};
+use crate::fractal::{Draft, Fractal, Plane, Status};
 use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
 
 /// Fields that only rendering gives.
-const RESULT_FIELDS: [&str; 11] = [
+const RESULT_FIELDS: [&str; 12] = [
     "attempts",
     "checksum",
     "created_at",
@@ -25,6 +25,7 @@ const RESULT_FIELDS: [&str; 11] = [
     "finished_at",
     "generated_by",
     "image",
+    "progress",
     "size",
     "status",
     "url",
@@ -141,7 +142,11 @@ pub async fn list(
     let links = link::pages(&base, page, total_pages, per_page, query.q.as_deref());
     let doc = ListDoc {
         num_results: found.total,
-        objects: found.fractals.into_iter().map(FractalDoc::from).collect(),
+        objects: found
+            .fractals
+            .into_iter()
+            .map(|fractal| document(&api, fractal))
+            .collect(),
         page,
         total_pages,
     };
@@ -160,7 +165,7 @@ async fn single(api: &Api, headers: &HeaderMap, query: ListQuery) -> Result<Resp
         (Some(_), Some(_)) => Err(ApiError::bad_request("Multiple results found")),
         (Some(fractal), None) => {
             let location = link::absolute(headers, &format!("/v1/fractal/{}", fractal.uuid));
-            let mut response = Json(FractalDoc::from(fractal)).into_response();
+            let mut response = Json(document(api, fractal)).into_response();
             if let Ok(location) = HeaderValue::try_from(location) {
                 response.headers_mut().insert(header::LOCATION, location);
             }
@@ -181,7 +186,20 @@ pub async fn show(
     State(api): State<Api>,
     Path(uuid): Path<String>,
 ) -> Result<Json<FractalDoc>, ApiError> {
-    Ok(Json(find(&api, &uuid).await?.into()))
+    let fractal = find(&api, &uuid).await?;
+    Ok(Json(document(&api, fractal)))
+}
+
+/// The fractal as its row says, and how far its render is.
+fn document(api: &Api, fractal: Fractal) -> FractalDoc {
+    let progress = match fractal.status {
+        Status::Running => api.farm.fraction(fractal.row),
+        _ => None,
+    };
+    FractalDoc {
+        progress,
+        ..fractal.into()
+    }
 }
 
 /// The fractal that an address names.

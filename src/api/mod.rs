@@ -28,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::farm::Farm;
+use crate::wire::ProgressDoc;
 
 /// What handlers share.
 #[derive(Clone)]
@@ -40,10 +41,14 @@ pub struct Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "faafo",
-    description = "A fractal render farm: create fractals, watch them being rendered, fetch the images."
-))]
+#[openapi(
+    info(
+        title = "faafo",
+        description = "A fractal render farm: create fractals, watch them being rendered, fetch the images."
+    ),
+    // What no answer but the stream of events has.
+    components(schemas(ProgressDoc))
+)]
 struct Description;
 
 /// All routes. Event streams end, and readiness with them, when `stop` is cancelled.

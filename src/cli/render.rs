@@ -12,7 +12,7 @@ use super::file::NewFile;
 use super::spec::SpecArgs;
 use super::{Done, Failure, output};
 use crate::fractal::{FractalSpec, Limits};
-use crate::render::{self, Cancel, RenderError, constant};
+use crate::render::{self, Cancel, Control, RenderError, constant};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -71,10 +71,10 @@ async fn write<W: Write + Send + 'static>(
     cancel: &CancelOnDrop,
     out: W,
 ) -> anyhow::Result<W> {
-    let cancel = cancel.0.clone();
+    let control = Control::new(cancel.0.clone());
     let render = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(1 << 16, out);
-        match render::render(&spec, &cancel, &mut out) {
+        match render::render(&spec, &control, &mut out) {
             // As itself, so that a reader that went away is told from a full disk.
             Err(RenderError::Write(error)) => return Err(error.into()),
             other => other?,

@@ -11,6 +11,7 @@
 mod canvas;
 mod classic;
 pub mod constant;
+mod control;
 mod cycle;
 mod escape;
 mod grid;
@@ -23,13 +24,12 @@ mod sieve;
 mod simd;
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use crate::fractal::FractalSpec;
 use canvas::{Classic, Steps};
+pub use control::{Cancel, Control, Progress};
 use grid::Grid;
 pub use path::Path;
 use sieve::Run;
@@ -41,19 +41,10 @@ const BAND_PIXELS: usize = 1 << 20;
 /// cores; below this the filling and emptying of the lanes at a piece's ends begins to show.
 const PIECE_PIXELS: usize = 1 << 16;
 
-/// Asks a render to stop. Clones share the request; a render sees it within milliseconds.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+/// Most iterations in a piece, and the pixels it may have in any case: a piece is counted once it is
+/// finished, and of pixels that stay it would take seconds.
+const PIECE_WORK: usize = 1 << 30;
+const PIECE_PIXELS_LEAST: usize = 1 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -66,7 +57,7 @@ pub enum RenderError {
 /// Renders `spec` as an indexed PNG into `out`, band by band.
 ///
 /// Runs on rayon's current pool, so that one picture uses all cores and several share them.
-pub fn render(spec: &FractalSpec, cancel: &Cancel, out: impl Write) -> Result<(), RenderError> {
+pub fn render(spec: &FractalSpec, control: &Control, out: impl Write) -> Result<(), RenderError> {
     let grid = Grid::new(spec);
     let width = spec.width as usize;
     let band_rows = (BAND_PIXELS / width).clamp(1, spec.height as usize);
@@ -76,7 +67,7 @@ pub fn render(spec: &FractalSpec, cancel: &Cancel, out: impl Write) -> Result<()
         for first in (0..spec.height).step_by(band_rows) {
             let rows = band_rows.min((spec.height - first) as usize);
             let band = &mut band[..rows * width];
-            steps(Path::chosen(), &grid, first, band, cancel)?;
+            steps(Path::chosen(), &grid, first, band, control)?;
             png.write_all(band)?;
         }
         Ok(())
@@ -89,10 +80,10 @@ fn steps(
     grid: &Grid,
     first: u32,
     band: &mut [u8],
-    cancel: &Cancel,
+    control: &Control,
 ) -> Result<(), RenderError> {
     let width = grid.width();
-    let piece_rows = (PIECE_PIXELS / width).max(1);
+    let piece_rows = (piece_pixels(grid.iterations) / width).max(1);
     band.par_chunks_mut(piece_rows * width)
         .enumerate()
         .try_for_each(|(piece, indices)| {
@@ -100,11 +91,22 @@ fn steps(
                 grid,
                 row: first + (piece * piece_rows) as u32,
                 cycle: cycle::length(grid.c, grid.iterations),
-                cancel,
+                cancel: &control.cancel,
             };
+            // Where pixels take no steps at all, the kernel does not ask.
+            if control.cancel.is_cancelled() {
+                return Err(RenderError::Cancelled);
+            }
             let pixels = indices.len();
-            path.follow(&run, pixels, &mut Classic::new(indices, grid.iterations))
+            path.follow(&run, pixels, &mut Classic::new(indices, grid.iterations))?;
+            control.progress.add(pixels);
+            Ok(())
         })
+}
+
+/// Pixels of a piece of a picture with so many iterations, but that a piece is of whole rows.
+fn piece_pixels(iterations: u32) -> usize {
+    (PIECE_WORK / iterations as usize).clamp(PIECE_PIXELS_LEAST, PIECE_PIXELS)
 }
 
 /// For benchmarks: how many iterations a picture takes in all, found by `path`.
@@ -136,9 +138,9 @@ pub fn steps_of(path: Path, spec: &FractalSpec, cancel: &Cancel) -> Result<u64, 
 }
 
 /// [`render`] into memory.
-pub fn render_to_vec(spec: &FractalSpec, cancel: &Cancel) -> Result<Vec<u8>, RenderError> {
+pub fn render_to_vec(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
     let mut bytes = Vec::new();
-    render(spec, cancel, &mut bytes)?;
+    render(spec, control, &mut bytes)?;
     bytes.shrink_to_fit();
     Ok(bytes)
 }

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -63,7 +65,7 @@ fn spec(width: u32, height: u32, iterations: u32) -> FractalSpec {
 }
 
 fn png_of(spec: &FractalSpec) -> Vec<u8> {
-    render_to_vec(spec, &Cancel::default()).unwrap()
+    render_to_vec(spec, &Control::default()).unwrap()
 }
 
 fn rgb_of(png: &[u8]) -> image::RgbImage {
@@ -101,7 +103,7 @@ fn check(spec: &FractalSpec) {
     for path in Path::available() {
         let mut indices = vec![0xff; expected.len()];
         let grid = Grid::new(spec);
-        steps(path, &grid, 0, &mut indices, &Cancel::default()).unwrap();
+        steps(path, &grid, 0, &mut indices, &Control::default()).unwrap();
         assert_eq!(indices, expected, "{path} {spec:?}");
     }
 }
@@ -247,25 +249,86 @@ fn the_png_has_the_32_classic_colours_and_one_byte_a_pixel() {
     assert_eq!(palette[31 * 3..], [224, 240, 248]);
 }
 
+/// How long `spec` goes on being rendered once it is told to stop, `after` it was begun.
+fn stopping_takes(spec: &FractalSpec, after: Duration) -> Duration {
+    let control = Control::default();
+    std::thread::scope(|scope| {
+        let render = scope.spawn(|| {
+            let stopped = render_to_vec(spec, &control);
+            (stopped, Instant::now())
+        });
+        std::thread::sleep(after);
+        let told = Instant::now();
+        control.cancel.cancel();
+        let (stopped, returned) = render.join().unwrap();
+        assert!(matches!(stopped, Err(RenderError::Cancelled)));
+        assert!(control.progress.fraction(spec) < 1.0);
+        returned - told
+    })
+}
+
+/// Pixels that stay for ever: from the start, z² gets smaller.
+const INTERIOR: (Plane, Constant) = (
+    Plane {
+        xa: 0.0,
+        xb: 0.1,
+        ya: 0.0,
+        yb: 0.1,
+    },
+    Constant { re: 0.0, im: 0.0 },
+);
+
+fn interior(width: u32, height: u32, iterations: u32) -> FractalSpec {
+    let (plane, c) = INTERIOR;
+    FractalSpec {
+        plane,
+        c,
+        ..spec(width, height, iterations)
+    }
+}
+
 #[test]
-fn a_cancelled_render_stops_within_one_pixel() {
-    // One interior row of the largest iteration count would take seconds.
-    let endless = FractalSpec {
-        plane: Plane {
-            xa: 0.0,
-            xb: 0.1,
-            ya: 0.0,
-            yb: 0.1,
-        },
-        c: Constant { re: 0.0, im: 0.0 },
-        ..spec(20_000, 50, 1_000_000)
-    };
-    let cancel = Cancel::default();
-    let stopped = std::thread::scope(|scope| {
-        let render = scope.spawn(|| render_to_vec(&endless, &cancel));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        cancel.cancel();
-        render.join().unwrap()
+fn a_cancelled_render_stops_wherever_it_is() {
+    for (what, spec, after) in [
+        // One row of these would take seconds.
+        ("long rows", interior(20_000, 50, 1_000_000), 20),
+        ("long pixels", interior(1_000, 1_000, 1_000_000), 20),
+        ("in mid-band", spec(10_000, 10_000, 200), 150),
+        // No step is taken here: nearly all of the time goes into the file.
+        ("the file", spec(10_000, 10_000, 1), 15),
+        ("not begun", spec(10_000, 10_000, 1), 0),
+    ] {
+        let took = stopping_takes(&spec, Duration::from_millis(after));
+        println!("{what}: stopped within {took:?}");
+        // Fifty milliseconds are promised; a machine busy with other things is granted more.
+        assert!(took < Duration::from_secs(1), "{what}: {took:?}");
+    }
+}
+
+#[test]
+fn the_fraction_grows_to_1_and_not_before_the_end() {
+    let slow = interior(400, 400, 5_000);
+    let control = Control::default();
+    let mut seen = Vec::new();
+    std::thread::scope(|scope| {
+        let render = scope.spawn(|| render_to_vec(&slow, &control).unwrap());
+        while !render.is_finished() {
+            let fraction = control.progress.fraction(&slow);
+            if seen.last() != Some(&fraction) {
+                seen.push(fraction);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        render.join().unwrap();
     });
-    assert!(matches!(stopped, Err(RenderError::Cancelled)));
+    assert!(seen.is_sorted() && seen.len() > 2, "{seen:?}");
+    assert_eq!(control.progress.fraction(&slow), 1.0);
+}
+
+#[test]
+fn pieces_are_smaller_where_pixels_may_take_long() {
+    assert_eq!(piece_pixels(1), PIECE_PIXELS);
+    assert_eq!(piece_pixels(512), PIECE_PIXELS);
+    assert_eq!(piece_pixels(100_000), 10_737);
+    assert_eq!(piece_pixels(1_000_000), 1_073);
 }

@@ -47,6 +47,10 @@ impl Sink for Farm {
     async fn fail(&self, task: &Task, reason: String) {
         keep_trying(task, || Farm::fail(self, task.row, reason.clone())).await;
     }
+
+    async fn progress(&self, task: &Task, fraction: f64) {
+        Farm::report(self, task.row, fraction);
+    }
 }
 
 /// A result is worth more than the wait: on a full disk the lane holds on to it until there is

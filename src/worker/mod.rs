@@ -10,6 +10,7 @@
 //! ```
 
 mod local;
+mod progress;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +19,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::fractal::{FractalSpec, Outcome, checksum};
 use crate::queue::Task;
-use crate::render::{Cancel, RenderError};
+use crate::render::{Control, RenderError};
+use progress::Board;
 
 /// Where tasks come from.
 #[async_trait]
@@ -37,16 +39,20 @@ pub trait Source: Send + Sync {
     async fn give_back(&self, task: &Task);
 }
 
-/// Where results go. Both return once the result is kept, however long that takes.
+/// Where results go. `deliver` and `fail` return once the result is kept, however long that takes.
 #[async_trait]
 pub trait Sink: Send + Sync {
     async fn deliver(&self, task: &Task, outcome: Outcome, png: Bytes);
 
     async fn fail(&self, task: &Task, reason: String);
+
+    /// Tells how much of a picture is rendered, 0 to 1. News that may get lost; it may also come
+    /// after the result, and then means nothing.
+    async fn progress(&self, task: &Task, fraction: f64);
 }
 
 /// What renders: [`crate::render::render_to_vec`], but for tests.
-pub type Renderer = fn(&FractalSpec, &Cancel) -> Result<Vec<u8>, RenderError>;
+pub type Renderer = fn(&FractalSpec, &Control) -> Result<Vec<u8>, RenderError>;
 
 pub struct Workers {
     lanes: TaskTracker,
@@ -54,6 +60,8 @@ pub struct Workers {
     stop: CancellationToken,
     /// Give up what is being rendered.
     abandon: CancellationToken,
+    /// Tells how far the renders are.
+    _ticker: AbortOnDropHandle<()>,
 }
 
 /// What every lane works with.
@@ -61,6 +69,7 @@ struct Lane<W> {
     farm: Arc<W>,
     renderer: Renderer,
     slots: Arc<Semaphore>,
+    board: Arc<Board>,
     host: Arc<str>,
     stop: CancellationToken,
     abandon: CancellationToken,
@@ -74,10 +83,13 @@ impl Workers {
         renderer: Renderer,
         farm: &Arc<W>,
     ) -> Workers {
+        let board = Arc::new(Board::default());
+        let ticker = tokio::spawn(progress::tell(board.clone(), farm.clone()));
         let workers = Workers {
             lanes: TaskTracker::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            _ticker: AbortOnDropHandle::new(ticker),
         };
         let semaphore = Arc::new(Semaphore::new(slots));
         let host: Arc<str> = host.into();
@@ -86,6 +98,7 @@ impl Workers {
                 farm: farm.clone(),
                 renderer,
                 slots: semaphore.clone(),
+                board: board.clone(),
                 host: host.clone(),
                 stop: workers.stop.clone(),
                 abandon: workers.abandon.clone(),
@@ -138,11 +151,12 @@ impl<W: Source + Sink> Lane<W> {
     }
 
     async fn render(&self, task: &Task) -> Result<(Outcome, Bytes), NotRendered> {
-        let Task { spec, cancel, .. } = task.clone();
+        let (spec, control) = (task.spec, Control::new(task.cancel.clone()));
         let (renderer, host) = (self.renderer, self.host.clone());
+        let _told = self.board.begin(task, &control.progress);
         let mut render = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
-            let png = Bytes::from(renderer(&spec, &cancel)?);
+            let png = Bytes::from(renderer(&spec, &control)?);
             let outcome = Outcome {
                 checksum: checksum(&png),
                 size: png.len() as u64,

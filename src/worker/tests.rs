@@ -1,11 +1,13 @@
 //! Workers with a real farm on a real store, and renderers that misbehave.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::*;
+use crate::events::Event;
 use crate::farm::{Farm, Policy, Retried};
 use crate::fractal::{Draft, Fractal, Plane, Status};
 use crate::queue::LocalQueue;
@@ -72,9 +74,9 @@ impl Fixture {
 }
 
 /// Breaks on pictures of 13 iterations.
-fn unlucky(spec: &FractalSpec, cancel: &Cancel) -> Result<Vec<u8>, RenderError> {
+fn unlucky(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
     assert_ne!(spec.iterations, 13, "thirteen");
-    render_to_vec(spec, cancel)
+    render_to_vec(spec, control)
 }
 
 #[tokio::test]
@@ -105,10 +107,10 @@ async fn a_panic_costs_that_task_alone_and_is_kept_as_the_reason() {
 }
 
 /// Breaks at the first of all attempts.
-fn hesitant(spec: &FractalSpec, cancel: &Cancel) -> Result<Vec<u8>, RenderError> {
+fn hesitant(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
     static CALLS: AtomicU32 = AtomicU32::new(0);
     assert_ne!(CALLS.fetch_add(1, Ordering::Relaxed), 0, "not yet");
-    render_to_vec(spec, cancel)
+    render_to_vec(spec, control)
 }
 
 #[tokio::test]
@@ -123,8 +125,8 @@ async fn a_failed_attempt_is_followed_by_another() {
 }
 
 /// Renders until it is told not to.
-fn endless(_: &FractalSpec, cancel: &Cancel) -> Result<Vec<u8>, RenderError> {
-    while !cancel.is_cancelled() {
+fn endless(_: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
+    while !control.cancel.is_cancelled() {
         std::thread::sleep(Duration::from_millis(1));
     }
     Err(RenderError::Cancelled)
@@ -149,9 +151,9 @@ async fn draining_gives_back_what_does_not_finish() {
 #[tokio::test]
 async fn a_deleted_fractal_frees_its_slot() {
     let mut fixture = Fixture::new().await;
-    let workers = fixture.workers(|spec, cancel| match spec.iterations {
-        13 => endless(spec, cancel),
-        _ => render_to_vec(spec, cancel),
+    let workers = fixture.workers(|spec, control| match spec.iterations {
+        13 => endless(spec, control),
+        _ => render_to_vec(spec, control),
     });
     let endless = [fixture.submit(13).await, fixture.submit(13).await];
     fixture.until(|counts| counts.running == 2).await;
@@ -163,4 +165,153 @@ async fn a_deleted_fractal_frees_its_slot() {
         .until(|counts| counts.done == 1 && counts.total() == 1)
         .await;
     workers.drain(Duration::from_secs(5)).await;
+}
+
+/// Pictures of 13 iterations appear 20 pixels at a time, for more than a second.
+fn creeping(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
+    if spec.iterations == 13 {
+        for _ in 0..12 {
+            std::thread::sleep(Duration::from_millis(100));
+            control.progress.add(20);
+        }
+    }
+    render_to_vec(spec, &Control::default())
+}
+
+#[tokio::test]
+async fn long_renders_tell_how_far_they_are_and_short_ones_do_not() {
+    let mut fixture = Fixture::new().await;
+    let mut events = fixture.farm.events().subscribe();
+    let workers = fixture.workers(creeping);
+    let long = fixture.submit(13).await;
+    for _ in 0..20 {
+        fixture.submit(32).await;
+    }
+    let (mut running, mut told) = (false, Vec::new());
+    loop {
+        match &*events.recv().await.unwrap() {
+            Event::Running(fractal) => running |= fractal.row == long.row,
+            Event::Progress(uuid, fraction) => {
+                assert!(running);
+                assert_eq!(*uuid, long.uuid);
+                assert!(fixture.farm.fraction(long.row) >= Some(*fraction));
+                told.push(*fraction);
+            }
+            Event::Done(fractal) if fractal.row == long.row => break,
+            _ => {}
+        }
+    }
+    // Half a second, and then four times a second; of 256 pixels, rounded down.
+    assert!((2..=4).contains(&told.len()), "{told:?}");
+    assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+    assert!(told[0] >= 0.3125 && told[told.len() - 1] <= 0.9375);
+    assert_eq!(fixture.farm.fraction(long.row), None);
+    fixture.until(|counts| counts.done == 21).await;
+    workers.drain(Duration::from_secs(5)).await;
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(*event, Event::Progress(..)), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_comes_late_is_not_passed_on() {
+    let fixture = Fixture::new().await;
+    for _ in 0..30 {
+        let fractal = fixture.submit(32).await;
+        let row = fixture.farm.take().await.row;
+        assert!(fixture.farm.begin(row).await.unwrap());
+        let mut events = fixture.farm.events().subscribe();
+        let (farm, stop) = (fixture.farm.clone(), Arc::new(AtomicBool::new(false)));
+        let stopped = stop.clone();
+        let worker = std::thread::spawn(move || {
+            for n in 1u32.. {
+                farm.report(row, 1.0 - 1.0 / f64::from(n));
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_micros(10));
+            }
+        });
+        while fixture.farm.fraction(row).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(fixture.farm.delete(fractal.uuid).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        stop.store(true, Ordering::Relaxed);
+        worker.join().unwrap();
+        // On a slow disk there may have been more words than are kept.
+        while !matches!(events.try_recv().as_deref(), Ok(Event::Deleted(..))) {}
+        assert!(events.try_recv().is_err());
+    }
+}
+
+/// When a render of [`timed`] was cut off.
+static STOPPED: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// The renderer itself.
+fn timed(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
+    let rendered = render_to_vec(spec, control);
+    if rendered.is_err() {
+        *STOPPED.lock().unwrap() = Some(Instant::now());
+    }
+    rendered
+}
+
+async fn stops_soon_after(told: Instant, what: &str) {
+    let stopped = loop {
+        if let Some(stopped) = STOPPED.lock().unwrap().take() {
+            break stopped;
+        }
+        assert!(told.elapsed() < Duration::from_secs(30), "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    let took = stopped.saturating_duration_since(told);
+    println!("{what}: the renderer returned after {took:?}");
+    // Fifty milliseconds are promised; a machine busy with other tests is granted more.
+    assert!(took < Duration::from_secs(1), "{what}: {took:?}");
+}
+
+/// In one test, as [`STOPPED`] is there once.
+#[tokio::test]
+async fn huge_renders_stop_soon_when_deleted_and_when_the_process_leaves() {
+    let mut fixture = Fixture::new().await;
+    let workers = fixture.workers(timed);
+    let endless = Draft {
+        width: 1000,
+        height: 1000,
+        iterations: 1_000_000,
+        plane: Plane {
+            xa: -0.1,
+            xb: 0.1,
+            ya: -0.1,
+            yb: 0.1,
+        },
+        c_re: Some(-0.1),
+        c_im: Some(0.1),
+    };
+    let large = Draft {
+        width: 10_000,
+        height: 10_000,
+        iterations: 300,
+        ..DRAFT
+    };
+    for (what, draft) in [("endless", endless), ("large", large)] {
+        let fractal = fixture.farm.submit(Uuid::new_v4(), &draft).await.unwrap();
+        fixture.until(|counts| counts.running == 1).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let told = Instant::now();
+        assert!(fixture.farm.delete(fractal.uuid).await.unwrap());
+        stops_soon_after(told, &format!("{what}, deleted")).await;
+    }
+    for _ in 0..3 {
+        let submitted = fixture.farm.submit(Uuid::new_v4(), &endless).await;
+        submitted.unwrap();
+    }
+    fixture.until(|counts| counts.running == 3).await;
+    let patience = Duration::from_millis(100);
+    let told = Instant::now() + patience;
+    workers.drain(patience).await;
+    stops_soon_after(told, "left").await;
+    assert!(told.elapsed() < Duration::from_secs(2));
+    assert_eq!(fixture.counts.borrow().queued, 3);
 }

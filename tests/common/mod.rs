@@ -249,6 +249,14 @@ pub fn long() -> Value {
            "yb": 0.1, "c_re": -0.1, "c_im": 0.1})
 }
 
+/// A picture that renders for some seconds on a core.
+pub fn slow() -> Value {
+    but(
+        long(),
+        json!({"width": 2000, "height": 2000, "iterations": 2000}),
+    )
+}
+
 /// `value` with some fields changed, or with `null` taken away.
 pub fn but(mut value: Value, changes: Value) -> Value {
     for (name, change) in changes.as_object().unwrap() {
