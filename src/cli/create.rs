@@ -1,15 +1,16 @@
 //! `faafo create`: ask for fractals, and wait for them if told to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use uuid::Uuid;
 
 use super::client::{self, Client, ClientArgs, Refused};
 use super::output::{self, Format, FractalWriter};
+use super::progress::{PICTURE, bar, steps};
 use super::spec::{SpecArgs, whole_between};
 use super::watch::Stream;
 use super::{Done, Failure};
@@ -69,7 +70,11 @@ pub async fn run(args: CreateArgs) -> Done {
         Some(tasks) => tasks,
         None => whole_between(&mut random, "tasks", args.min_tasks, args.max_tasks)?,
     };
-    let bar = bar(u64::try_from(tasks).unwrap_or(0), "creating");
+    let bar = bar(
+        u64::try_from(tasks).unwrap_or(0),
+        "{msg} {wide_bar} {pos}/{len} {eta}",
+        "creating",
+    );
     let stop = AtomicBool::new(false);
     let drafts = (0..tasks)
         .take_while(|_| !stop.load(Ordering::Relaxed))
@@ -163,36 +168,38 @@ fn is_taken(error: &anyhow::Error) -> bool {
 /// Waits until all of `open` are done, writing each; returns how many will never be.
 async fn wait(
     client: &Client,
-    mut open: HashSet<Uuid>,
+    open: HashSet<Uuid>,
     mut writer: Option<&mut FractalWriter>,
 ) -> Result<usize, Failure> {
-    let bar = bar(open.len() as u64, "rendering");
+    let mut open = Open::new(open);
     let mut lost = 0;
-    let mut settle = |fractal: FractalDoc, open: &mut HashSet<Uuid>| -> Done {
+    let mut settle = |fractal: FractalDoc, open: &mut Open| -> Done {
         let settled = matches!(fractal.status, Status::Done | Status::Failed);
-        if settled && open.remove(&fractal.uuid) {
+        if settled && open.remove(fractal.uuid) {
             lost += usize::from(fractal.status == Status::Failed);
-            bar.inc(1);
             if let Some(writer) = &mut writer {
-                bar.suspend(|| writer.write(&fractal))?;
+                open.bar.suspend(|| writer.write(&fractal))?;
             }
+        } else {
+            open.reached(fractal.uuid, fractal.progress);
         }
         Ok(())
     };
     let mut deleted = 0;
     let mut stream = Stream::new(client);
-    while !open.is_empty() {
+    while !open.uuids.is_empty() {
         let event = stream.next().await?;
         match event.name.as_str() {
-            "done" | "failed" => settle(event.fractal()?, &mut open)?,
-            "deleted" => {
-                let gone = event.uuid()?;
-                deleted += usize::from(open.remove(&gone));
+            "queued" | "done" | "failed" => settle(event.fractal()?, &mut open)?,
+            "deleted" => deleted += usize::from(open.remove(event.uuid()?)),
+            "progress" => {
+                let progress = event.progress()?;
+                open.reached(progress.uuid, Some(progress.fraction));
             }
             // The stream is new, or has missed something: look at what is still open.
             "queue" if !stream.is_fresh() => {}
             "queue" | "resync" => {
-                let uuids: Vec<_> = open.iter().copied().collect();
+                let uuids: Vec<_> = open.uuids.iter().copied().collect();
                 for some in uuids.chunks(100) {
                     let q = serde_json::json!({
                         "filters": [{"name": "uuid", "op": "in", "val": some}]
@@ -204,21 +211,59 @@ async fn wait(
                         settle(fractal, &mut open)?;
                     }
                     for gone in some.iter().filter(|uuid| !there.contains(uuid)) {
-                        deleted += usize::from(open.remove(gone));
+                        deleted += usize::from(open.remove(*gone));
                     }
                 }
             }
             _ => {}
         }
+        open.draw();
     }
-    bar.finish_and_clear();
     Ok(lost + deleted)
 }
 
-/// A progress bar; indicatif shows it on terminals only.
-fn bar(len: u64, what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
-    ProgressBar::new(len)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        .with_message(what)
+/// What is waited for, and how far it is.
+struct Open {
+    uuids: HashSet<Uuid>,
+    /// Of those that are running, the part that is rendered.
+    fractions: HashMap<Uuid, f64>,
+    all: usize,
+    bar: ProgressBar,
+}
+
+impl Open {
+    fn new(uuids: HashSet<Uuid>) -> Open {
+        let all = uuids.len();
+        let template = "rendering {wide_bar} {msg} {eta}";
+        Open {
+            uuids,
+            fractions: HashMap::new(),
+            all,
+            bar: bar(all as u64 * PICTURE, template, ""),
+        }
+    }
+
+    /// `false`: it was not waited for.
+    fn remove(&mut self, uuid: Uuid) -> bool {
+        self.fractions.remove(&uuid);
+        self.uuids.remove(&uuid)
+    }
+
+    fn reached(&mut self, uuid: Uuid, fraction: Option<f64>) {
+        match fraction {
+            Some(fraction) if self.uuids.contains(&uuid) => {
+                self.fractions.insert(uuid, fraction);
+            }
+            _ => {
+                self.fractions.remove(&uuid);
+            }
+        }
+    }
+
+    fn draw(&self) {
+        let settled = self.all - self.uuids.len();
+        let running: u64 = self.fractions.values().copied().map(steps).sum();
+        self.bar.set_message(format!("{settled}/{}", self.all));
+        self.bar.set_position(settled as u64 * PICTURE + running);
+    }
 }

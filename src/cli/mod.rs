@@ -11,6 +11,7 @@ mod get;
 mod list;
 mod node;
 mod output;
+mod progress;
 mod render;
 mod retry;
 mod show;

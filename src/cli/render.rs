@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::file::NewFile;
 use super::spec::SpecArgs;
-use super::{Done, Failure, output};
+use super::{Done, Failure, output, progress};
 use crate::fractal::{FractalSpec, Limits};
 use crate::render::{self, Cancel, Control, RenderError, constant};
 
@@ -65,13 +65,15 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Renders on another thread, so that Ctrl-C is heard meanwhile, and returns what was written to.
+/// Renders on another thread, so that Ctrl-C is heard meanwhile and people see how far it is, and
+/// returns what was written to.
 async fn write<W: Write + Send + 'static>(
     spec: FractalSpec,
     cancel: &CancelOnDrop,
     out: W,
 ) -> anyhow::Result<W> {
     let control = Control::new(cancel.0.clone());
+    let seen = control.progress.clone();
     let render = tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(1 << 16, out);
         match render::render(&spec, &control, &mut out) {
@@ -81,5 +83,8 @@ async fn write<W: Write + Send + 'static>(
         }
         Ok(out.into_inner().map_err(|error| error.into_error())?)
     });
-    render.await?
+    tokio::select! {
+        rendered = render => rendered?,
+        never = progress::show(seen, spec) => match never {},
+    }
 }

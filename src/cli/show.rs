@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::Done;
 use super::client::{Client, ClientArgs, failure};
 use super::output::{Format, FractalWriter, Table, json, print};
+use super::progress::percent;
 use crate::wire::FractalDoc;
 
 #[derive(Args)]
@@ -40,6 +41,7 @@ fn table(fractal: &FractalDoc) -> Done {
     let rows = [
         ("uuid", fractal.uuid.to_string()),
         ("status", fractal.status.to_string()),
+        ("progress", fractal.progress.map_or_else(none, percent)),
         ("duration", fractal.duration.map_or_else(none, seconds)),
         (
             "dimensions",

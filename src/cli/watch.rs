@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 use super::client::{Client, ClientArgs, Refused};
 use super::output::{self, Format};
+use super::progress::{gauge, percent};
 use super::{Done, Failure};
-use crate::wire::{CountsDoc, FractalDoc};
+use crate::fractal::Status;
+use crate::wire::{CountsDoc, FractalDoc, ProgressDoc};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -39,24 +41,42 @@ pub async fn run(args: WatchArgs) -> Done {
     let mut table = live.then(Live::new);
     let mut tick = tokio::time::interval(REDRAW);
     loop {
-        let next = stream.next();
-        tokio::pin!(next);
-        let event = loop {
-            tokio::select! {
-                event = &mut next => break event?,
-                // Times and rates change though nothing happens.
-                _ = tick.tick(), if table.is_some() => {
-                    if let Some(table) = &mut table {
-                        table.draw();
+        let event = {
+            let next = stream.next();
+            tokio::pin!(next);
+            loop {
+                tokio::select! {
+                    event = &mut next => break event?,
+                    // Times and rates change though nothing happens.
+                    _ = tick.tick(), if table.is_some() => {
+                        if let Some(table) = &mut table {
+                            table.draw();
+                        }
                     }
                 }
             }
         };
         match &mut table {
-            Some(table) => table.take(&event)?,
+            Some(table) => {
+                table.take(&event)?;
+                // The stream is new, or has missed something. If the list cannot be had, the
+                // connection will not last, and there will be another.
+                if (stream.is_fresh() || event.name == "resync")
+                    && let Ok(running) = running(&client).await
+                {
+                    table.fill(running);
+                }
+            }
             None => output::print(&line(&event, args.format)?)?,
         }
     }
+}
+
+/// What is being rendered at this moment, as much as fits the table.
+async fn running(client: &Client) -> anyhow::Result<Vec<FractalDoc>> {
+    let filter = serde_json::json!({"name": "status", "op": "eq", "val": Status::Running});
+    let q = serde_json::json!({"filters": [filter], "limit": RUNNING_SHOWN});
+    Ok(client.search(&q, RUNNING_SHOWN).await?.objects)
 }
 
 /// How often the table is drawn anew.
@@ -76,6 +96,10 @@ fn line(event: &Event, format: Option<Format>) -> Result<String, Failure> {
             )
         }
         "deleted" => format!("deleted {}\n", event.uuid()?),
+        "progress" => {
+            let ProgressDoc { uuid, fraction } = event.progress()?;
+            format!("progress {uuid} {}\n", percent(fraction))
+        }
         "resync" => "resync\n".to_owned(),
         _ => {
             let fractal = event.fractal()?;
@@ -99,10 +123,37 @@ fn line(event: &Event, format: Option<Format>) -> Result<String, Failure> {
 struct Live {
     bar: ProgressBar,
     counts: CountsDoc,
-    running: HashMap<Uuid, (FractalDoc, Instant)>,
+    running: HashMap<Uuid, Render>,
     ended: VecDeque<FractalDoc>,
     /// When the fractals of the last seconds were done.
     done: VecDeque<Instant>,
+}
+
+struct Render {
+    fractal: FractalDoc,
+    /// When it was first heard of.
+    heard: Instant,
+    /// Whether that was when it began.
+    from_start: bool,
+}
+
+impl Render {
+    fn heard(fractal: FractalDoc, from_start: bool) -> Render {
+        Render {
+            fractal,
+            heard: Instant::now(),
+            from_start,
+        }
+    }
+
+    /// How far it is; else, as short ones do not say, for how long it has been on.
+    fn end(&self) -> String {
+        match self.fractal.progress {
+            Some(fraction) => gauge(fraction),
+            None if self.from_start => format!("{:.1} s", self.heard.elapsed().as_secs_f64()),
+            None => String::new(),
+        }
+    }
 }
 
 const RUNNING_SHOWN: usize = 16;
@@ -131,13 +182,19 @@ impl Live {
     fn take(&mut self, event: &Event) -> Done {
         match event.name.as_str() {
             "queue" => self.counts = event.counts()?,
-            "resync" => self.running.clear(),
             "deleted" => {
                 self.running.remove(&event.uuid()?);
             }
             "running" => {
                 let fractal = event.fractal()?;
-                self.running.insert(fractal.uuid, (fractal, Instant::now()));
+                self.running
+                    .insert(fractal.uuid, Render::heard(fractal, true));
+            }
+            "progress" => {
+                let ProgressDoc { uuid, fraction } = event.progress()?;
+                if let Some(render) = self.running.get_mut(&uuid) {
+                    render.fractal.progress = Some(fraction);
+                }
             }
             "done" | "failed" => {
                 let fractal = event.fractal()?;
@@ -156,6 +213,18 @@ impl Live {
         Ok(())
     }
 
+    /// Takes in what is running, whatever was heard of it before.
+    fn fill(&mut self, running: Vec<FractalDoc>) {
+        let mut known = std::mem::take(&mut self.running);
+        for fractal in running {
+            let render = match known.remove(&fractal.uuid) {
+                Some(render) => Render { fractal, ..render },
+                None => Render::heard(fractal, false),
+            };
+            self.running.insert(render.fractal.uuid, render);
+        }
+    }
+
     fn draw(&mut self) {
         while self.done.front().is_some_and(|at| at.elapsed() > RATE_OVER) {
             self.done.pop_front();
@@ -172,10 +241,9 @@ impl Live {
             counts.queued, counts.running, counts.done, counts.failed
         );
         let mut running: Vec<_> = self.running.values().collect();
-        running.sort_by_key(|(_, since)| *since);
-        for (fractal, since) in running.into_iter().take(RUNNING_SHOWN) {
-            let seconds = since.elapsed().as_secs_f64();
-            text.push_str(&row(fractal, &format!("{seconds:.1} s")));
+        running.sort_by_key(|render| render.heard);
+        for render in running.into_iter().take(RUNNING_SHOWN) {
+            text.push_str(&row(&render.fractal, &render.end()));
         }
         for fractal in &self.ended {
             let time = fractal.duration.map(|seconds| format!("{seconds:.3} s"));
@@ -208,6 +276,10 @@ impl Event {
             uuid: Uuid,
         }
         Ok(self.read::<Named>()?.uuid)
+    }
+
+    pub fn progress(&self) -> anyhow::Result<ProgressDoc> {
+        self.read()
     }
 
     fn counts(&self) -> anyhow::Result<CountsDoc> {
