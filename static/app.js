@@ -71,6 +71,10 @@ connect({
     gallery.apply(changes);
     view.apply(changes);
   },
+  onprogress(fractions) {
+    gallery.progress(fractions);
+    view.progress(fractions);
+  },
   oncounts(counts) {
     gallery.counts = counts;
     showCounts(counts);

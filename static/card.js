@@ -2,7 +2,7 @@
 
 import { make, say } from "./dom.js";
 import { count, dimensions, duration } from "./format.js";
-import { picture, pictureKey } from "./picture.js";
+import { picture, pictureKey, showProgress } from "./picture.js";
 
 export class Card {
   #shown = null;
@@ -20,14 +20,19 @@ export class Card {
   show(fractal) {
     if (fractal === this.#shown) return;
     this.#shown = fractal;
-    const { status, iterations, duration: seconds, error } = fractal;
+    const { status, iterations, duration: seconds } = fractal;
     this.element.dataset.status = status;
     say(this.size, dimensions(fractal));
     say(this.effort, `${count(iterations)} iterations${seconds == null ? "" : ` · ${duration(seconds)}`}`);
     // The picture is kept as long as it may be, so that a refresh does not make it blink.
     const key = pictureKey(fractal);
-    if (key === this.#pictured) return;
+    if (key !== this.#pictured) this.#picture(fractal);
     this.#pictured = key;
+    showProgress(this.frame, fractal);
+  }
+
+  #picture(fractal) {
+    const { status, error } = fractal;
     this.frame.replaceChildren(picture(fractal, { thumbnail: true }));
     this.failure?.remove();
     this.failure = null;

@@ -10,14 +10,16 @@ const LAST_RETRY_MS = 15_000;
  * Connects and stays connected.
  *
  * - `onchanges(Map)`: what became of which fractal, the last word on each; null: deleted.
+ * - `onprogress(Map)`: which share of a running fractal's picture is rendered, 0 to 1.
  * - `oncounts(counts)`: how many fractals are in each state.
  * - `onstale()`: events may have been missed, load again. Also called once connected at first: only
  *   a list asked for after that has no gap before the first event.
  * - `onstate(name)`: "live" or "reconnecting".
  */
-export function connect({ onchanges, oncounts, onstale, onstate }) {
+export function connect({ onchanges, onprogress, oncounts, onstale, onstate }) {
   let source = null;
   let changes = new Map();
+  let progress = new Map();
   let counts = null;
   let planned = false;
   let last = 0;
@@ -27,9 +29,11 @@ export function connect({ onchanges, oncounts, onstale, onstate }) {
   function flush() {
     planned = false;
     last = performance.now();
-    const batch = changes;
+    const [batch, fractions] = [changes, progress];
     changes = new Map();
+    progress = new Map();
     if (batch.size) onchanges(batch);
+    if (fractions.size) onprogress(fractions);
     if (counts) oncounts(counts);
     counts = null;
   }
@@ -38,6 +42,12 @@ export function connect({ onchanges, oncounts, onstale, onstate }) {
     if (planned) return;
     planned = true;
     setTimeout(() => requestAnimationFrame(flush), Math.max(0, last + CALM_MS - performance.now()));
+  }
+
+  /** Whatever becomes of a fractal, what was rendered of it before says no more. */
+  function change(uuid, fractal) {
+    progress.delete(uuid);
+    changes.set(uuid, fractal);
   }
 
   function on(name, take) {
@@ -62,8 +72,9 @@ export function connect({ onchanges, oncounts, onstale, onstate }) {
       timer = setTimeout(open, wait);
       wait = Math.min(wait * 2, LAST_RETRY_MS);
     };
-    for (const name of CHANGES) on(name, (fractal) => changes.set(fractal.uuid, fractal));
-    on("deleted", ({ uuid }) => changes.set(uuid, null));
+    for (const name of CHANGES) on(name, (fractal) => change(fractal.uuid, fractal));
+    on("deleted", ({ uuid }) => change(uuid, null));
+    on("progress", ({ uuid, fraction }) => progress.set(uuid, fraction));
     on("queue", (now) => (counts = now));
     source.addEventListener("resync", onstale);
   }

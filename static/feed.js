@@ -48,6 +48,14 @@ export class Feed {
     this.#arrange();
   }
 
+  /** Takes in which share of a picture is rendered; returns whether it is one of the window's. */
+  progress(uuid, fraction) {
+    const fractal = this.items.get(uuid);
+    if (fractal?.status !== "running") return false;
+    this.items.set(uuid, { ...fractal, progress: fraction });
+    return true;
+  }
+
   /** Takes in what a request answered, unless an event has overtaken it. */
   async settle(request) {
     await this.#watching(async (overtaken) => {

@@ -23,6 +23,9 @@ export function bytes(n) {
   return `${rounded.format(n)} GB`;
 }
 
+/** In whole percent, rounded down: 100 % is only what is complete. */
+export const percent = (fraction) => `${Math.floor(fraction * 100)}\u00a0%`;
+
 /** A complex number, every digit of it unless told how many: the exact value is what makes a picture again. */
 export function complex(re, im, digits) {
   if (re == null || im == null) return null;

@@ -83,6 +83,13 @@ export class Gallery {
     this.render();
   }
 
+  /** Moves the bars alone: no card changes place for it. */
+  progress(fractions) {
+    for (const [uuid, fraction] of fractions) {
+      if (this.feed.progress(uuid, fraction)) this.#cards.get(uuid)?.show(this.feed.items.get(uuid));
+    }
+  }
+
   async settle(request) {
     await this.feed.settle(request);
     this.render();

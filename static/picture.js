@@ -25,5 +25,15 @@ export function picture(fractal, { thumbnail }) {
   outline.style.aspectRatio = `${width} / ${height}`;
   outline.classList.toggle("tall", height > width);
   const badge = make("span", { class: "badge" }, status === "done" ? "open to see" : status);
-  return make("span", { class: "pending", "data-status": status }, outline, badge);
+  const pending = make("span", { class: "pending", "data-status": status }, outline, badge);
+  if (status === "running") pending.append(make("progress", { max: 1, value: 0, "aria-label": "rendered", hidden: "" }));
+  return pending;
+}
+
+/** Moves the bar of a picture that is being rendered, once it is known how far that is. */
+export function showProgress(frame, { progress }) {
+  const bar = frame.querySelector("progress");
+  if (!bar) return;
+  bar.hidden = progress == null;
+  bar.value = progress ?? 0;
 }

@@ -5,11 +5,11 @@ import { confirmed } from "./confirm.js";
 import { byId, make, say } from "./dom.js";
 import * as format from "./format.js";
 import { notice } from "./notice.js";
-import { picture, pictureKey } from "./picture.js";
+import { picture, pictureKey, showProgress } from "./picture.js";
 
 const VALUES = {
   uuid: (f) => f.uuid,
-  status: (f) => f.status,
+  status: (f) => (f.progress == null ? f.status : `${f.status}, ${format.percent(f.progress)} rendered`),
   dimensions: (f) => `${format.dimensions(f)} pixels`,
   iterations: (f) => format.count(f.iterations),
   xa: (f) => f.xa,
@@ -101,6 +101,13 @@ export class View {
     else this.#missing("This fractal is gone", `${this.#uuid} has been deleted.`);
   }
 
+  progress(fractions) {
+    if (this.#fractal?.status !== "running" || !fractions.has(this.#uuid)) return;
+    // In place: to a refresh under way this is still the same fractal.
+    this.#fractal.progress = fractions.get(this.#uuid);
+    this.#draw(this.#fractal);
+  }
+
   #draw(fractal) {
     const first = !this.#fractal;
     this.#fractal = fractal;
@@ -126,6 +133,7 @@ export class View {
     const key = pictureKey(fractal);
     if (key !== this.#pictured) byId("view-picture").replaceChildren(picture(fractal, { thumbnail: false }));
     this.#pictured = key;
+    showProgress(byId("view-picture"), fractal);
     if (first) byId("view-title").focus({ preventScroll: true });
   }
 
