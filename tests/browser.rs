@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use browser::Browser;
-use common::{FAAFO, Farm, but, long, small};
+use common::{FAAFO, Farm, but, long, slow, small};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::Key;
@@ -306,6 +306,62 @@ async fn a_failure_is_explained_and_can_be_retried() {
     browser.sees(&card_in(uuid, "running")).await;
     browser.sees_no(".failure").await;
     browser.reads("#count-failed", "0").await;
+    browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn a_bar_shows_how_far_a_render_is_and_then_the_picture_comes() {
+    let farm = Farm::with(&["all", "--workers", "1"]);
+    let browser = Browser::gallery(&farm).await;
+    let slow = farm.create(&slow()).await.json::<Value>().await.unwrap();
+    let uuid = uuid_of(&slow);
+    let card_bar = format!("{} progress", card_in(uuid, "running"));
+    browser.sees(&card_in(uuid, "running")).await;
+    browser.sees(&card_bar).await;
+    let value = |css: &str| format!("$(\"{css}\")?.value");
+    let first: f64 = browser.value(&value(&card_bar)).await;
+    assert!(first > 0.0 && first < 1.0, "{first}");
+    browser
+        .until(&format!("!({} <= {first})", value(&card_bar)))
+        .await;
+    browser
+        .sees(&format!("{} img", card_in(uuid, "done")))
+        .await;
+    browser.sees_no("progress").await;
+
+    // Whoever opens the page in the middle sees it at once: without an event, that is.
+    let long = farm.create(&long()).await.json::<Value>().await.unwrap();
+    let uuid = uuid_of(&long);
+    while farm.show(uuid).await["progress"].is_null() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    browser.goto(&format!("/view/{uuid}")).await;
+    browser.sees("#view-picture .badge").await;
+    let bar = "#view-picture progress";
+    assert!(browser.value::<bool>(&format!("sees('{bar}')")).await);
+    browser.screenshot("progress-view").await;
+    let known: f64 = browser.value(&value(bar)).await;
+    browser.until(&format!("{} > {known}", value(bar))).await;
+    browser
+        .until("/^running, \\d+.% rendered$/.test(text('[data-value=status]'))")
+        .await;
+    let bar_is = "[...document.querySelectorAll('progress')].map((bar) => bar.ariaLabel).join()";
+    assert_eq!(browser.value::<String>(bar_is).await, "rendered");
+    // A farm that works costs those who look no more than the drawing of its bars.
+    let endless = "document.getAnimations().filter(({ effect }) =>
+        effect.getComputedTiming().endTime === Infinity).length";
+    assert_eq!(browser.value::<u32>(endless).await, 0);
+    browser.click("#view-back").await;
+    browser
+        .sees(&format!("{} progress", card_in(uuid, "running")))
+        .await;
+    browser.screenshot("progress-gallery").await;
+
+    farm.delete(&format!("/v1/fractal/{uuid}"))
+        .send()
+        .await
+        .unwrap();
+    browser.sees_no("progress").await;
     browser.leave(&[]).await;
 }
 

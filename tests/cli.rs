@@ -330,6 +330,117 @@ fn watch_tells_events_line_by_line() {
     watch.wait().unwrap();
 }
 
+/// A client command on a terminal, which the farm's own tests lack: what it shows there. It is
+/// given up once `shown` holds.
+fn on_a_terminal(farm: Option<&Farm>, args: &str, shown: impl Fn(&str) -> bool) -> String {
+    use std::io::Read;
+    use std::process::Stdio;
+    let command = format!("stty cols 100 rows 30; exec {FAAFO} {args}");
+    let mut script = Command::new("script");
+    script.args(["-qefc", &command, "/dev/null"]);
+    script.env("TERM", "xterm");
+    if let Some(farm) = farm {
+        script.env("FAAFO_ENDPOINT_URL", &farm.base);
+    }
+    let script = script.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut script = script.spawn().unwrap();
+    let mut out = script.stdout.take().unwrap();
+    let (mut seen, mut some) = (Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = out.read(&mut some) {
+        seen.extend_from_slice(&some[..read]);
+        if shown(&String::from_utf8_lossy(&seen)) {
+            break;
+        }
+    }
+    // It may have ended already.
+    let _ = script.kill();
+    script.wait().unwrap();
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+/// Whether a bar that is neither empty nor full has been drawn.
+fn has_bar(shown: &str) -> bool {
+    shown.contains("█░")
+}
+
+#[test]
+fn on_a_terminal_bars_show_how_far_renders_are() {
+    let inside = "--xa=-0.1 --xb=0.1 --ya=-0.1 --yb=0.1 --c-re=-0.1 --c-im=0.1";
+    let slow = format!("--width 2000 --height 2000 --iterations 2000 {inside}");
+    let slower = format!("--width 5000 --height 5000 --iterations 2000 {inside}");
+
+    let farm = Farm::with(&["all", "--workers", "1"]);
+    let waits = format!("create --tasks 1 --wait {slower}");
+    let shown = on_a_terminal(Some(&farm), &waits, has_bar);
+    assert!(
+        shown.contains("rendering") && shown.contains("0/1"),
+        "{shown}"
+    );
+    // It is still being rendered: who begins to watch now sees that.
+    let shown = on_a_terminal(Some(&farm), "watch", has_bar);
+    assert!(shown.contains("5000 x 5000"), "{shown}");
+    drop(farm);
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("picture.png");
+    let render = format!("render -o {}", file.display());
+    let shown = on_a_terminal(None, &format!("{render} {slow}"), |_| false);
+    assert!(has_bar(&shown), "{shown}");
+    let (bars, told) = shown.split_at(shown.rfind("2000 x 2000 pixels").unwrap());
+    let cleared = &bars[bars.rfind('░').unwrap()..];
+    assert!(cleared.contains("\u{1b}[2K"), "{cleared:?}");
+    assert!(!told.contains('█'), "{told:?}");
+    let shown = on_a_terminal(None, &format!("{render} --width 9 --height 9"), |_| false);
+    assert!(
+        shown.contains("9 x 9 pixels") && !shown.contains('░'),
+        "{shown}"
+    );
+}
+
+#[test]
+fn elsewhere_progress_is_a_line_an_event_or_silent() {
+    use std::io::{BufRead, BufReader};
+    let farm = Farm::with(&["all", "--workers", "1"]);
+    let watch = |format: &[&str]| {
+        let mut watch = Command::new(FAAFO);
+        watch.arg("watch").args(format);
+        watch.env("FAAFO_ENDPOINT_URL", &farm.base);
+        watch.stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut watches = [watch(&[]), watch(&["-f", "json"])];
+    let outs = [0, 1].map(|n| watches[n].stdout.take().unwrap());
+    let [mut lines, mut documents] =
+        outs.map(|out| BufReader::new(out).lines().map(Result::unwrap));
+    // Both are connected.
+    assert!(lines.next().unwrap().starts_with("queue "));
+    assert!(documents.next().unwrap().contains("\"queue\""));
+    let id = "00000000-0000-4000-8000-000000000013";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let long = common::but(common::long(), serde_json::json!({"uuid": id}));
+    assert_eq!(runtime.block_on(farm.create(&long)).status(), 201);
+
+    let line = lines.find(|line| line.starts_with("progress")).unwrap();
+    let percent = line.strip_prefix(&format!("progress {id} ")).unwrap();
+    let percent: u32 = percent.strip_suffix('%').unwrap().parse().unwrap();
+    assert!(percent < 100, "{line}");
+    let document = documents.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    let mut progress = document.filter(|document| document["event"] == "progress");
+    let data = &progress.next().unwrap()["data"];
+    assert_eq!(data["uuid"], id);
+    assert!(data["fraction"].as_f64().unwrap() > 0.0);
+    for watch in &mut watches {
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+    }
+
+    let shown = out(&farm.cli(&["show", id, "-f", "json"]));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert!(shown["progress"].as_f64().unwrap() > 0.0, "{shown}");
+    let table = out(&farm.cli(&["show", id]));
+    let row = table.lines().find(|line| line.contains("progress"));
+    assert!(row.unwrap().contains('%'), "{table}");
+}
+
 #[test]
 fn a_render_that_cannot_be_written_leaves_nothing_behind() {
     let said = error(&faafo(&["render", "-o", "/no/such/folder/x.png"]), 1);
@@ -394,9 +505,14 @@ fn ctrl_c_in_the_middle_of_a_render_leaves_nothing_behind() {
     while files() < 3 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    // Time for it to be in the middle of the kernel.
+    std::thread::sleep(std::time::Duration::from_millis(100));
     let pid = render.id().to_string();
     Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let told = std::time::Instant::now();
     assert_eq!(render.wait().unwrap().code(), Some(130));
+    println!("Ctrl-C: the process ended after {:?}", told.elapsed());
+    assert!(told.elapsed() < std::time::Duration::from_secs(1));
     assert_eq!(files(), 2);
     assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
 

@@ -248,7 +248,13 @@ async fn stopping_gives_back_what_is_being_rendered() {
     let long: serde_json::Value = farm.create(&common::long()).await.json().await.unwrap();
     let long = long["uuid"].as_str().unwrap();
     farm.until(long, "running").await;
+    // Half of the grace period is the render's, to finish by itself.
+    let patience = Duration::from_secs(1);
+    let told = std::time::Instant::now();
     assert!(farm.stop().success());
+    let left = told.elapsed().saturating_sub(patience);
+    println!("SIGTERM: the process ended {left:?} after its patience did");
+    assert!(left < Duration::from_secs(1), "{left:?}");
     let farm = Farm::on(folder.path(), &["api"]);
     let queued = farm.show(long).await;
     assert_eq!(
