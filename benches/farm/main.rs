@@ -9,12 +9,16 @@ mod common;
 mod load;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Farm, but, small};
-use faafo::fractal::{Constant, FractalSpec, Plane};
+use faafo::farm::{Farm as FarmItself, Policy};
+use faafo::fractal::{Constant, Draft, FractalSpec, Plane};
+use faafo::queue::LocalQueue;
+use faafo::render::{Control, RenderError, render_to_vec};
 use faafo::store::{Sqlite, Store};
+use faafo::worker::Workers;
 use load::{Load, get, load, post};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -77,6 +81,11 @@ fn main() {
         "1,000,000 queued, resident",
         &|| runtime.block_on(million()),
         "< 100 MB",
+    );
+    row(
+        "delete while rendering, until the slot is free",
+        &|| runtime.block_on(deletions()),
+        "<= 50 ms",
     );
     row(
         "9999x9999x512, peak resident",
@@ -268,4 +277,62 @@ async fn large() -> String {
         done["duration"].as_f64().unwrap(),
     );
     format!("{peak:.0} MB, {seconds:.1} s")
+}
+
+/// When a render of [`timed`] was cut off.
+static STOPPED: Mutex<Option<Instant>> = Mutex::new(None);
+
+fn timed(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
+    let rendered = render_to_vec(spec, control);
+    *STOPPED.lock().unwrap() = Some(Instant::now());
+    rendered
+}
+
+/// The farm within this process: only there can be seen when its renderer returns. The worst of
+/// ten moments in each of two pictures, and what of it was the commit.
+async fn deletions() -> String {
+    let folder = TempDir::new().unwrap();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path()).unwrap());
+    let farm = FarmItself::open(store, LocalQueue::start, Policy::default()).await;
+    let farm = Arc::new(farm.unwrap());
+    let _workers = Workers::start(1, "bench", timed, &farm);
+    let mut running = farm.counts();
+    let endless = (1_000, 1_000_000, 0.1);
+    let large = (10_000, 512, 2.0);
+    let (mut worst, mut commit) = (0.0f64, 0.0f64);
+    for (side, iterations, half) in [endless, large] {
+        for n in 0..10 {
+            let draft = Draft {
+                width: side,
+                height: side,
+                iterations,
+                plane: Plane {
+                    xa: -half,
+                    xb: half,
+                    ya: -half,
+                    yb: half,
+                },
+                c_re: Some(-0.1),
+                c_im: Some(0.1),
+            };
+            let fractal = farm.submit(Uuid::new_v4(), &draft).await.unwrap();
+            running
+                .wait_for(|counts| counts.running == 1)
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(20 + 17 * n)).await;
+            *STOPPED.lock().unwrap() = None;
+            let asked = Instant::now();
+            assert!(farm.delete(fractal.uuid).await.unwrap());
+            commit = commit.max(asked.elapsed().as_secs_f64());
+            let stopped = loop {
+                if let Some(stopped) = *STOPPED.lock().unwrap() {
+                    break stopped;
+                }
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            };
+            worst = worst.max((stopped - asked).as_secs_f64());
+        }
+    }
+    format!("{:.1} ms, commit {:.1} ms", worst * 1e3, commit * 1e3)
 }

@@ -1,11 +1,12 @@
-//! The renderer by itself: Giter/s on one core, by path, beside what the processor can do at most.
+//! The renderer by itself: Giter/s on one core, by path, beside what the processor can do at most; and
+//! on all cores, how long it goes on once it is told to stop.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // a benchmark that fails says so
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use faafo::fractal::{Constant, FractalSpec, Plane};
-use faafo::render::{Cancel, Path, steps_of};
+use faafo::render::{Cancel, Control, Path, render_to_vec, steps_of};
 
 fn spec(c: (f64, f64), half: f64) -> FractalSpec {
     FractalSpec {
@@ -44,10 +45,7 @@ fn main() {
             ("c=-0.1+0.65i", spec((-0.1, 0.65), 2.0)),
             ("interior", interior),
         ] {
-            if std::env::args()
-                .skip(1)
-                .any(|word| !word.starts_with("--") && !name.contains(&word))
-            {
+            if !is_wanted(name) {
                 continue;
             }
             let mut times = Vec::new();
@@ -70,4 +68,58 @@ fn main() {
             );
         }
     }
+    let endless = |width, height| FractalSpec {
+        width,
+        height,
+        iterations: 1_000_000,
+        plane: Plane {
+            xa: -0.1,
+            xb: 0.1,
+            ya: -0.1,
+            yb: 0.1,
+        },
+        ..spec((-0.1, 0.1), 0.1)
+    };
+    let large = |iterations| FractalSpec {
+        width: 10_000,
+        height: 10_000,
+        iterations,
+        ..spec((-0.8, 0.156), 2.0)
+    };
+    for (name, spec) in [
+        ("stop 1000x1000x1M", endless(1_000, 1_000)),
+        ("stop 20000x50x1M", endless(20_000, 50)),
+        ("stop 10000x10000", large(512)),
+        ("stop file alone", large(1)),
+    ] {
+        if is_wanted(name) {
+            println!("{name:<18} {:.1} ms, worst of {STOPS}", stops(&spec) * 1e3);
+        }
+    }
+}
+
+fn is_wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1);
+    !words.any(|word| !word.starts_with("--") && !name.contains(&word))
+}
+
+const STOPS: u32 = 20;
+
+/// Seconds from being told to stop to the renderer's return, at the worst of some moments.
+fn stops(spec: &FractalSpec) -> f64 {
+    let mut worst: f64 = 0.0;
+    for n in 0..STOPS {
+        let control = Control::default();
+        let told = std::thread::scope(|scope| {
+            let render = scope.spawn(|| render_to_vec(spec, &control));
+            // Spread over several bands and any part of one; the last still in the shortest picture.
+            std::thread::sleep(Duration::from_micros(2_000 + 2_300 * u64::from(n)));
+            let told = Instant::now();
+            control.cancel.cancel();
+            assert!(render.join().unwrap().is_err());
+            told
+        });
+        worst = worst.max(told.elapsed().as_secs_f64());
+    }
+    worst
 }
