@@ -529,3 +529,24 @@ fn ctrl_c_in_the_middle_of_a_render_leaves_nothing_behind() {
     assert!(link.is_symlink());
     assert!(std::fs::read(&target).unwrap().starts_with(b"\x89PNG"));
 }
+
+#[test]
+fn ctrl_c_ends_a_render_into_a_pipe_that_nobody_reads() {
+    let mut render = Command::new(FAAFO)
+        .args(["render", "--width", "3000", "--height", "3000", "-o", "-"])
+        .args(["--iterations", "500", "--c-re=-0.8", "--c-im=0.156"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It fills the pipe, and then waits.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(render.try_wait().unwrap().is_none());
+    let pid = render.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let told = std::time::Instant::now();
+    while render.try_wait().unwrap().is_none() {
+        assert!(told.elapsed() < std::time::Duration::from_secs(30));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(render.wait().unwrap().code(), Some(130));
+}

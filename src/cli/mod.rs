@@ -19,6 +19,7 @@ mod spec;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -138,21 +139,27 @@ fn run(command: Command) -> Done {
     }
 }
 
+/// What a command does on another thread has this long to end, once the command has: it stops within
+/// milliseconds and tidies up, unless it hangs in a pipe that nobody reads.
+const LEAVE: Duration = Duration::from_secs(1);
+
 /// Clients wait far more than they compute: one thread does.
 fn on_network(command: impl Future<Output = Done>) -> Done {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(async {
-            // Dropped in the middle, a command leaves no half-written file behind.
-            tokio::select! {
-                done = command => done,
-                interrupted = tokio::signal::ctrl_c() => match interrupted {
-                    Ok(()) => Err(Failure::Interrupted),
-                    Err(error) => Err(error.into()),
-                },
-            }
-        })
+        .build()?;
+    let done = runtime.block_on(async {
+        // Dropped in the middle, a command leaves no half-written file behind.
+        tokio::select! {
+            done = command => done,
+            interrupted = tokio::signal::ctrl_c() => match interrupted {
+                Ok(()) => Err(Failure::Interrupted),
+                Err(error) => Err(error.into()),
+            },
+        }
+    });
+    runtime.shutdown_timeout(LEAVE);
+    done
 }
 
 #[cfg(test)]
