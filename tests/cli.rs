@@ -365,7 +365,9 @@ fn has_bar(shown: &str) -> bool {
 
 #[test]
 fn on_a_terminal_bars_show_how_far_renders_are() {
-    let inside = "--xa=-0.1 --xb=0.1 --ya=-0.1 --yb=0.1 --c-re=-0.1 --c-im=0.1";
+    // As `common::long`.
+    let inside = "--xa=-0.42 --xb=-0.32 --ya=-0.39 --yb=-0.29 \
+                  --c-re=-0.3905408702184 --c-im=-0.5867879073469687";
     let slow = format!("--width 2000 --height 2000 --iterations 2000 {inside}");
     let slower = format!("--width 5000 --height 5000 --iterations 2000 {inside}");
 
@@ -490,12 +492,12 @@ fn ctrl_c_in_the_middle_of_a_render_leaves_nothing_behind() {
             "9000",
         ])
         .args([
-            "--xa=-0.1",
-            "--xb=0.1",
-            "--ya=-0.1",
-            "--yb=0.1",
-            "--c-re=-0.1",
-            "--c-im=0.1",
+            "--xa=-0.42",
+            "--xb=-0.32",
+            "--ya=-0.39",
+            "--yb=-0.29",
+            "--c-re=-0.3905408702184",
+            "--c-im=-0.5867879073469687",
         ])
         .arg("-o")
         .arg(&link)

@@ -72,13 +72,14 @@ fn main() {
         width,
         height,
         iterations: 1_000_000,
+        // Within its Siegel disk: points neither escape nor come to rest in a cycle.
         plane: Plane {
-            xa: -0.1,
-            xb: 0.1,
-            ya: -0.1,
-            yb: 0.1,
+            xa: -0.42,
+            xb: -0.32,
+            ya: -0.39,
+            yb: -0.29,
         },
-        ..spec((-0.1, 0.1), 0.1)
+        ..spec((-0.3905408702184, -0.5867879073469687), 0.1)
     };
     let large = |iterations| FractalSpec {
         width: 10_000,

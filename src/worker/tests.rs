@@ -281,13 +281,14 @@ async fn huge_renders_stop_soon_when_deleted_and_when_the_process_leaves() {
         height: 1000,
         iterations: 1_000_000,
         plane: Plane {
-            xa: -0.1,
-            xb: 0.1,
-            ya: -0.1,
-            yb: 0.1,
+            xa: -0.42,
+            xb: -0.32,
+            ya: -0.39,
+            yb: -0.29,
         },
-        c_re: Some(-0.1),
-        c_im: Some(0.1),
+        // In its Siegel disk points neither escape nor come to rest in a cycle.
+        c_re: Some(-0.3905408702184),
+        c_im: Some(-0.5867879073469687),
     };
     let large = Draft {
         width: 10_000,

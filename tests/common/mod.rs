@@ -243,10 +243,11 @@ pub fn small() -> Value {
            "yb": 1.5, "c_re": -0.8, "c_im": 0.156})
 }
 
-/// A picture that renders for a long time.
+/// A picture that renders for a long time: in a Siegel disk, where points neither escape nor come to
+/// rest in a cycle, so that every step of each has to be taken.
 pub fn long() -> Value {
-    json!({"width": 10000, "height": 10000, "iterations": 10000, "xa": -0.1, "xb": 0.1, "ya": -0.1,
-           "yb": 0.1, "c_re": -0.1, "c_im": 0.1})
+    json!({"width": 10000, "height": 10000, "iterations": 10000, "xa": -0.42, "xb": -0.32,
+           "ya": -0.39, "yb": -0.29, "c_re": -0.3905408702184, "c_im": -0.5867879073469687})
 }
 
 /// A picture that renders for some seconds on a core.
