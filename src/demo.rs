@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::farm::{Farm, SubmitError};
-use crate::fractal::{Draft, Plane};
+use crate::fractal::{Draft, Palette, Plane};
 
 /// Constants of well-known Julia sets, and how far from the centre the picture reaches upwards.
 const SETS: [(f64, f64, f64); 10] = [
@@ -37,6 +37,7 @@ pub async fn fill(farm: &Farm) -> Result<(), SubmitError> {
             },
             c_re: Some(c_re),
             c_im: Some(c_im),
+            palette: Palette::Classic,
         };
         farm.submit(Uuid::new_v4(), &draft).await?;
     }

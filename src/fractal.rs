@@ -41,6 +41,7 @@ pub struct FractalSpec {
     pub iterations: u32,
     pub plane: Plane,
     pub c: Constant,
+    pub palette: Palette,
 }
 
 /// A picture as somebody asks for it: nothing in here has been checked.
@@ -53,6 +54,7 @@ pub struct Draft {
     /// Left out, the farm draws the constant when it accepts the picture.
     pub c_re: Option<f64>,
     pub c_im: Option<f64>,
+    pub palette: Palette,
 }
 
 /// The largest pictures that are accepted.
@@ -136,6 +138,7 @@ impl Limits {
             iterations,
             plane: draft.plane,
             c,
+            palette: draft.palette,
         })
     }
 }
@@ -167,6 +170,73 @@ fn half_constant(missing: &'static str, given: &str) -> Refusal {
         field: missing,
         value: "missing".into(),
         limit: format!("must be given with {given}, or both left out"),
+    }
+}
+
+/// The colours of a picture.
+///
+/// `Classic` are the original's 32, one an escape step, over and over. The others are smooth: their
+/// colour follows the continuous escape count, and what never escapes is black.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Palette {
+    #[default]
+    Classic,
+    Viridis,
+    Magma,
+    Inferno,
+    Plasma,
+    Cividis,
+    Twilight,
+    Turbo,
+}
+
+impl Palette {
+    pub const ALL: [Palette; 8] = [
+        Self::Classic,
+        Self::Viridis,
+        Self::Magma,
+        Self::Inferno,
+        Self::Plasma,
+        Self::Cividis,
+        Self::Twilight,
+        Self::Turbo,
+    ];
+
+    /// The name used on the wire, in the store and by the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Viridis => "viridis",
+            Self::Magma => "magma",
+            Self::Inferno => "inferno",
+            Self::Plasma => "plasma",
+            Self::Cividis => "cividis",
+            Self::Twilight => "twilight",
+            Self::Turbo => "turbo",
+        }
+    }
+}
+
+impl fmt::Display for Palette {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Palette {
+    type Err = Refusal;
+
+    fn from_str(name: &str) -> Result<Self, Refusal> {
+        let known = Self::ALL
+            .into_iter()
+            .find(|palette| palette.as_str() == name);
+        known.ok_or_else(|| Refusal {
+            field: "palette",
+            // However long it is, it must not fill the answer.
+            value: format!("{:?}", name.chars().take(40).collect::<String>()),
+            limit: format!("must be one of {}", Self::ALL.map(Self::as_str).join(", ")),
+        })
     }
 }
 
@@ -278,6 +348,7 @@ mod tests {
         },
         c_re: Some(-0.8),
         c_im: Some(0.156),
+        palette: Palette::Classic,
     };
 
     fn accept(draft: Draft) -> Result<FractalSpec, Refusal> {
@@ -402,5 +473,21 @@ mod tests {
             assert_eq!(status.as_str().parse::<Status>().unwrap(), status);
         }
         assert!("Done".parse::<Status>().is_err());
+    }
+
+    #[test]
+    fn every_palette_reads_back_from_its_name() {
+        for palette in Palette::ALL {
+            assert_eq!(palette.as_str().parse::<Palette>().unwrap(), palette);
+            let json = serde_json::to_string(&palette).unwrap();
+            assert_eq!(json, format!("\"{palette}\""));
+        }
+        assert_eq!(
+            "Magma".parse::<Palette>().unwrap_err().to_string(),
+            "palette is \"Magma\", but must be one of classic, viridis, magma, inferno, plasma, \
+             cividis, twilight, turbo"
+        );
+        let long = "x".repeat(1000).parse::<Palette>().unwrap_err();
+        assert!(long.to_string().len() < 200, "{long}");
     }
 }

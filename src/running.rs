@@ -74,7 +74,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::fractal::{Constant, Fractal, FractalSpec, Plane, Status};
+    use crate::fractal::{Constant, Fractal, FractalSpec, Palette, Plane, Status};
 
     fn fractal(row: RowId, status: Status) -> Fractal {
         Fractal {
@@ -91,6 +91,7 @@ mod tests {
                     yb: 0.0,
                 },
                 c: Constant { re: 0.0, im: 0.0 },
+                palette: Palette::Classic,
             },
             status,
             attempts: 1,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::fractal::{Fractal, Status};
+use crate::fractal::{Fractal, Palette, Status};
 use crate::store::Counts;
 
 /// A fractal. The first thirteen fields are the original's; its image is at `/fractal/{uuid}`.
@@ -39,6 +39,7 @@ pub struct FractalDoc {
     pub c_re: f64,
     /// Imaginary part of the constant.
     pub c_im: f64,
+    pub palette: Palette,
     pub status: Status,
     /// While it is running: the share of the picture that is rendered, 0 to 1. Null when it is not
     /// running, or has been for less than half a second.
@@ -83,6 +84,7 @@ impl From<Fractal> for FractalDoc {
             yb: spec.plane.yb,
             c_re: spec.c.re,
             c_im: spec.c.im,
+            palette: spec.palette,
             status: fractal.status,
             progress: None,
             attempts: fractal.attempts,
@@ -119,6 +121,9 @@ pub struct NewFractalDoc {
     pub c_re: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub c_im: Option<f64>,
+    /// Left out, it is the classic one.
+    #[serde(default)]
+    pub palette: Palette,
 }
 
 /// What a worker of the original sends with `PUT /v1/fractal/{uuid}`.

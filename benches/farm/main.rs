@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{Farm, but, small};
 use faafo::farm::{Farm as FarmItself, Policy};
-use faafo::fractal::{Constant, Draft, FractalSpec, Plane};
+use faafo::fractal::{Constant, Draft, FractalSpec, Palette, Plane};
 use faafo::queue::LocalQueue;
 use faafo::render::{Control, RenderError, render_to_vec};
 use faafo::store::{Sqlite, Store};
@@ -197,6 +197,7 @@ fn spec(n: u32) -> FractalSpec {
             re: -0.8,
             im: 0.156,
         },
+        palette: Palette::Classic,
     }
 }
 
@@ -326,6 +327,7 @@ async fn deletions() -> String {
                 },
                 c_re: Some(re),
                 c_im: Some(im),
+                palette: Palette::Classic,
             };
             let fractal = farm.submit(Uuid::new_v4(), &draft).await.unwrap();
             running

@@ -1,12 +1,11 @@
-//! The renderer by itself: Giter/s on one core, by path, beside what the processor can do at most; and
-//! on all cores, how long it goes on once it is told to stop.
+//! How long a render goes on once it is told to stop. How fast it is meanwhile, `faafo bench` says.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // a benchmark that fails says so
 
 use std::time::{Duration, Instant};
 
-use faafo::fractal::{Constant, FractalSpec, Plane};
-use faafo::render::{Cancel, Control, Path, render_to_vec, steps_of};
+use faafo::fractal::{Constant, FractalSpec, Palette, Plane};
+use faafo::render::{Control, render_to_vec};
 
 fn spec(c: (f64, f64), half: f64) -> FractalSpec {
     FractalSpec {
@@ -20,54 +19,11 @@ fn spec(c: (f64, f64), half: f64) -> FractalSpec {
             yb: half * 0.75,
         },
         c: Constant { re: c.0, im: c.1 },
+        palette: Palette::Classic,
     }
 }
 
 fn main() {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .unwrap();
-    for path in Path::available() {
-        let limit = (0..5).map(|_| path.limit(20_000_000)).fold(0.0, f64::max);
-        println!("{path:<9} limit {limit:.2} Giter/s");
-        let interior = FractalSpec {
-            plane: Plane {
-                xa: -0.2,
-                xb: 0.2,
-                ya: -0.2,
-                yb: 0.2,
-            },
-            ..spec((-0.1, 0.1), 0.2)
-        };
-        for (name, spec) in [
-            ("c=-0.8+0.156i", spec((-0.8, 0.156), 2.0)),
-            ("c=-0.1+0.65i", spec((-0.1, 0.65), 2.0)),
-            ("interior", interior),
-        ] {
-            if !is_wanted(name) {
-                continue;
-            }
-            let mut times = Vec::new();
-            let mut iterations = 0;
-            for _ in 0..7 {
-                let begun = Instant::now();
-                let steps = pool
-                    .install(|| steps_of(path, &spec, &Cancel::default()))
-                    .unwrap();
-                times.push(begun.elapsed().as_secs_f64());
-                iterations = steps;
-            }
-            times.sort_by(f64::total_cmp);
-            let rate = iterations as f64 / times[3] / 1e9;
-            println!(
-                "  {name:<14} {:7.2} ms  {:6.1} Miter  {rate:5.2} Giter/s  {:3.0}%",
-                times[3] * 1e3,
-                iterations as f64 / 1e6,
-                rate / limit * 100.0
-            );
-        }
-    }
     let endless = |width, height| FractalSpec {
         width,
         height,

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::query::ListQuery;
 use super::{Api, link};
 use crate::farm::Retried;
-use crate::fractal::{Draft, Fractal, Plane, Status};
+use crate::fractal::{Draft, Fractal, Palette, Plane, Status};
 use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
 
 /// Fields that only rendering gives.
@@ -32,7 +32,7 @@ const RESULT_FIELDS: [&str; 12] = [
 ];
 
 /// Fields that say what to render.
-pub const SPEC_FIELDS: [&str; 9] = [
+pub const SPEC_FIELDS: [&str; 10] = [
     "width",
     "height",
     "iterations",
@@ -42,6 +42,7 @@ pub const SPEC_FIELDS: [&str; 9] = [
     "yb",
     "c_re",
     "c_im",
+    "palette",
 ];
 
 /// Accept a fractal. Answered once it is on disk; it is rendered when its turn comes.
@@ -93,6 +94,10 @@ fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
         },
         c_re: fields.optional_number("c_re")?,
         c_im: fields.optional_number("c_im")?,
+        palette: match fields.optional_text("palette")? {
+            Some(name) => name.parse()?,
+            None => Palette::default(),
+        },
     };
     if let Some(unknown) = fields.names().next() {
         return Err(unknown_field(unknown));

@@ -106,8 +106,9 @@ fn row(fractal: &Fractal) -> String {
          <table><tr><th>UUID</th><td>{uuid}</td></tr>\
          <tr><th>Dimensions</th><td>{width} x {height} px</td></tr>\
          <tr><th>Iterations</th><td>{}</td></tr>\
-         <tr><th>Parameters</th><td><pre>xa = {}\nxb = {}\nya = {}\nyb = {}</pre></td></tr>",
-        spec.iterations, plane.xa, plane.xb, plane.ya, plane.yb,
+         <tr><th>Parameters</th><td><pre>xa = {}\nxb = {}\nya = {}\nyb = {}</pre></td></tr>\
+         <tr><th>Palette</th><td>{}</td></tr>",
+        spec.iterations, plane.xa, plane.xb, plane.ya, plane.yb, spec.palette,
     );
     if let Some(outcome) = &fractal.outcome {
         // Writing to a string cannot fail.

@@ -23,7 +23,7 @@ Examples:
   faafo create                            one to ten random fractals, as the original does
   faafo create --tasks 1 --width 512 --height 512 --xa=-2 --xb=2 --ya=-1.5 --yb=1.5
   faafo create --tasks 1000 --wait        a thousand, with a progress bar
-  faafo create --c-re=-0.8 --c-im=0.156 -f json")]
+  faafo create --c-re=-0.8 --c-im=0.156 --palette twilight -f json")]
 pub struct CreateArgs {
     /// How many [default: random]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
@@ -141,6 +141,7 @@ fn document(uuid: Uuid, draft: Draft) -> NewFractalDoc {
         yb: draft.plane.yb,
         c_re: draft.c_re,
         c_im: draft.c_im,
+        palette: draft.palette,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::render::{self, Cancel, Control, RenderError, constant};
 Examples:
   faafo render -o random.png
   faafo render --width 3840 --height 2160 --iterations 1000 --c-re=-0.8 --c-im=0.156 -o wallpaper.png
+  faafo render --c-re=0.285 --c-im=0.01 --palette inferno -o inferno.png
   faafo render -o - | display")]
 pub struct RenderArgs {
     /// Where to put it; `-` is standard output

@@ -53,6 +53,7 @@ fn table(fractal: &FractalDoc) -> Done {
         ("ya", fractal.ya.to_string()),
         ("yb", fractal.yb.to_string()),
         ("c", format!("{} {:+}i", fractal.c_re, fractal.c_im)),
+        ("palette", fractal.palette.to_string()),
         ("size", format!("{} bytes", fractal.size.unwrap_or(0))),
         ("checksum", fractal.checksum.clone().unwrap_or_else(none)),
         (

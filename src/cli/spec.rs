@@ -1,10 +1,11 @@
 //! The flags that describe a picture, shared by `create` and `render`.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rand::{Rng, RngExt};
 
 use super::Failure;
-use crate::fractal::{Draft, Plane};
+use crate::fractal::{Draft, Palette, Plane};
 
 /// What is not given is drawn between the `--min-...` and `--max-...` of its kind.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +37,9 @@ pub struct SpecArgs {
     /// Imaginary part of the constant c; needs --c-re [default: drawn by the farm]
     #[arg(long, value_name = "IM", value_parser = finite, allow_hyphen_values = true, requires = "c_re")]
     c_im: Option<f64>,
+    /// Colours: the original's, or smooth ones
+    #[arg(long, value_name = "NAME", default_value_t, value_parser = palette())]
+    palette: Palette,
 
     #[command(flatten)]
     ranges: Ranges,
@@ -94,6 +98,7 @@ impl SpecArgs {
             },
             c_re: self.c_re,
             c_im: self.c_im,
+            palette: self.palette,
         })
     }
 }
@@ -116,6 +121,11 @@ pub fn whole_between(
 fn whole(text: &str) -> Result<i64, String> {
     let value = text.parse::<i64>();
     value.map_err(|_| "must be a whole number such as 640".into())
+}
+
+fn palette() -> impl TypedValueParser<Value = Palette> {
+    let names = Palette::ALL.map(Palette::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Palette>())
 }
 
 fn finite(text: &str) -> Result<f64, String> {

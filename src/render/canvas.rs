@@ -1,9 +1,10 @@
 //! What becomes of a pixel once its point has escaped, and when a point counts as escaped.
 
 use super::classic;
-use super::escape::{self, DOUBT};
+use super::escape::{self, DOUBT, FAR};
 use super::grid::Grid;
 use super::kernel::Seen;
+use super::palette::Shades;
 use super::simd::Lanes;
 
 /// Takes what the sieve finds out about the pixels of a run.
@@ -81,10 +82,55 @@ impl Canvas for Classic<'_> {
     }
 }
 
-/// Escape steps as they are, for benchmarks.
+/// Palette indices of a smooth palette.
+pub struct Smooth<'a> {
+    indices: &'a mut [u8],
+    shades: &'a Shades,
+}
+
+impl<'a> Smooth<'a> {
+    pub fn new(indices: &'a mut [u8], shades: &'a Shades) -> Self {
+        Smooth { indices, shades }
+    }
+}
+
+impl Canvas for Smooth<'_> {
+    // Here the rounded distance is what the definition goes by: there is no doubt.
+    const INSIDE_BELOW: f64 = FAR.next_up();
+    const OUTSIDE_FROM: f64 = FAR.next_up();
+
+    #[inline(always)]
+    fn escaped(&mut self, pixel: usize, step: u32, distance: f64) {
+        if let Some(index) = self.indices.get_mut(pixel) {
+            *index = self.shades.shade(step, distance);
+        }
+    }
+
+    #[inline(always)]
+    fn stayed(&mut self, pixel: usize) {
+        if let Some(index) = self.indices.get_mut(pixel) {
+            *index = Shades::INSIDE;
+        }
+    }
+
+    fn define(&mut self, pixel: usize, (r, q): (f64, f64), grid: &Grid) {
+        match escape::passage(r, q, grid.c, grid.iterations) {
+            Some((step, distance)) => self.escaped(pixel, step, distance),
+            None => self.stayed(pixel),
+        }
+    }
+}
+
+/// Escape steps as they are, to count them.
 pub struct Steps<'a> {
-    pub steps: &'a mut [u32],
-    pub iterations: u32,
+    steps: &'a mut [u32],
+    iterations: u32,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(steps: &'a mut [u32], iterations: u32) -> Self {
+        Steps { steps, iterations }
+    }
 }
 
 impl Canvas for Steps<'_> {

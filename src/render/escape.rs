@@ -1,6 +1,8 @@
 //! The escape step: how long z² + c keeps a start point within distance 2.
 //!
-//! [`step`] is the definition, one point at a time; whatever is faster must give the same.
+//! [`step`] is the definition, one point at a time; whatever is faster must give the same. Smooth
+//! palettes ask on, where a point is far out, and have a definition of their own: [`passage`] and
+//! [`count`].
 
 use crate::fractal::Constant;
 
@@ -27,6 +29,35 @@ pub fn step(mut r: f64, mut q: f64, c: Constant, iterations: u32) -> u32 {
 pub fn next(r: f64, q: f64, c: Constant) -> (f64, f64) {
     (r * r - q * q + c.re, r * q + q * r + c.im)
 }
+
+/// The square distance beyond which [`passage`] takes a point for escaped. So far out, each step
+/// doubles the logarithm of the distance, whatever c: that makes [`count`] continuous.
+pub const FAR: f64 = 65536.0;
+
+/// Where a start point gets beyond distance 256: the first step `i` below `iterations - 1` at which
+/// `r·r + q·q` is more than [`FAR`], and that sum; `None` if there is no such step. `iterations` is
+/// at least 1.
+///
+/// Steps are those of [`step`], and the sum is rounded as doubles are, nothing fused.
+pub fn passage(mut r: f64, mut q: f64, c: Constant, iterations: u32) -> Option<(u32, f64)> {
+    for i in 0..iterations - 1 {
+        let distance = r * r + q * q;
+        if distance > FAR {
+            return Some((i, distance));
+        }
+        (r, q) = next(r, q, c);
+    }
+    None
+}
+
+/// The continuous escape count of a [`passage`]: how many steps it takes to a distance of 256, with
+/// the part of the last one. Negative for points that start far beyond.
+pub fn count(step: u32, distance: f64) -> f64 {
+    f64::from(step) + 1.0 - libm::log2(libm::log2(distance) / FAR_BITS)
+}
+
+/// The logarithm of [`FAR`] to base 2.
+const FAR_BITS: f64 = 16.0;
 
 /// Whether the distance of r + qi from the origin, correctly rounded, is more than 2: what the
 /// original asked with `hypot(r, q) > 2.0`.

@@ -32,11 +32,25 @@ impl Grid {
         self.columns.len()
     }
 
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
     /// Whether all pixels lie at numbers: a plane as wide as doubles reach has no middle.
     pub fn is_finite(&self) -> bool {
         // Ends that are numbers have numbers between them, unless their difference is none.
         let Grid { ya, yb, .. } = *self;
         (yb - ya).is_finite() && self.columns.iter().all(|x| x.is_finite())
+    }
+
+    /// Whether each pixel lies exactly opposite to that which comes as late from the end.
+    pub fn is_symmetric(&self) -> bool {
+        let opposite = |a: f64, b: f64| a == -b;
+        let width = self.width();
+        let mut columns = (0..width).map(|x| (self.columns[x], self.columns[width - 1 - x]));
+        let last = self.height - 1;
+        let mut rows = (0..self.height).map(|y| (self.row(y), self.row(last - y)));
+        columns.all(|(a, b)| opposite(a, b)) && rows.all(|(a, b)| opposite(a, b))
     }
 
     /// Real parts, a column each.

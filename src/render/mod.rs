@@ -2,11 +2,12 @@
 //! every machine and with any number of threads.
 //!
 //! ```text
-//!   spec ──grid──> start points ──escape──> steps ──classic──> palette indices ──png──> bytes
-//!                  (band of rows, shared out over the cores)        (one band after another)
+//!   spec ──grid──> start points ──sieve──> steps, distances ──canvas──> palette indices ──png──> bytes
+//!                  |<──────── a band of rows, shared out over the cores ────────>| |<─ segments ─>|
 //! ```
 //!
-//! Only one band of palette indices is in memory at a time, whatever the size of the picture.
+//! Only one band of palette indices is in memory at a time, whatever the size of the picture; or half
+//! of them, where the other half is the same.
 
 mod canvas;
 mod classic;
@@ -17,34 +18,22 @@ mod escape;
 mod grid;
 mod kernel;
 mod limit;
+mod palette;
 mod path;
+mod picture;
 mod png;
 mod points;
 mod sieve;
 mod simd;
+mod zlib;
 
 use std::io::Write;
 
-use rayon::prelude::*;
-
 use crate::fractal::FractalSpec;
-use canvas::{Classic, Steps};
 pub use control::{Cancel, Control, Progress};
-use grid::Grid;
 pub use path::Path;
-use sieve::Run;
-
-/// Palette indices in one band: enough to keep every core busy, little beside the farm's memory.
-const BAND_PIXELS: usize = 1 << 20;
-
-/// Palette indices that one core takes at a time. Smaller pieces even out the load between the
-/// cores; below this the filling and emptying of the lanes at a piece's ends begins to show.
-const PIECE_PIXELS: usize = 1 << 16;
-
-/// Most iterations in a piece, and the pixels it may have in any case: a piece is counted once it is
-/// finished, and of pixels that stay it would take seconds.
-const PIECE_WORK: usize = 1 << 30;
-const PIECE_PIXELS_LEAST: usize = 1 << 10;
+use picture::Picture;
+pub use picture::Shortcuts;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -56,85 +45,14 @@ pub enum RenderError {
 
 /// Renders `spec` as an indexed PNG into `out`, band by band.
 ///
-/// Runs on rayon's current pool, so that one picture uses all cores and several share them.
+/// A picture of some size is shared out over rayon's current pool; a small one, of which there are
+/// many, stays on the thread that asks for it.
 pub fn render(spec: &FractalSpec, control: &Control, out: impl Write) -> Result<(), RenderError> {
-    let grid = Grid::new(spec);
-    let width = spec.width as usize;
-    let band_rows = (BAND_PIXELS / width).clamp(1, spec.height as usize);
-    let mut band = vec![0u8; band_rows * width];
+    let picture = Picture::new(spec, Path::chosen(), Shortcuts::default());
     let size = (spec.width, spec.height);
-    png::indexed(out, size, &classic::palette(), |png| {
-        for first in (0..spec.height).step_by(band_rows) {
-            let rows = band_rows.min((spec.height - first) as usize);
-            let band = &mut band[..rows * width];
-            steps(Path::chosen(), &grid, first, band, control)?;
-            png.write_all(band)?;
-        }
-        Ok(())
-    })
-}
-
-/// Fills `band`, whole rows from row `first` on, with palette indices.
-fn steps(
-    path: Path,
-    grid: &Grid,
-    first: u32,
-    band: &mut [u8],
-    control: &Control,
-) -> Result<(), RenderError> {
-    let width = grid.width();
-    let piece_rows = (piece_pixels(grid.iterations) / width).max(1);
-    band.par_chunks_mut(piece_rows * width)
-        .enumerate()
-        .try_for_each(|(piece, indices)| {
-            let run = Run {
-                grid,
-                row: first + (piece * piece_rows) as u32,
-                cycle: cycle::length(grid.c, grid.iterations),
-                cancel: &control.cancel,
-            };
-            // Where pixels take no steps at all, the kernel does not ask.
-            if control.cancel.is_cancelled() {
-                return Err(RenderError::Cancelled);
-            }
-            let pixels = indices.len();
-            path.follow(&run, pixels, &mut Classic::new(indices, grid.iterations))?;
-            control.progress.add(pixels);
-            Ok(())
-        })
-}
-
-/// Pixels of a piece of a picture with so many iterations, but that a piece is of whole rows.
-fn piece_pixels(iterations: u32) -> usize {
-    (PIECE_WORK / iterations as usize).clamp(PIECE_PIXELS_LEAST, PIECE_PIXELS)
-}
-
-/// For benchmarks: how many iterations a picture takes in all, found by `path`.
-pub fn steps_of(path: Path, spec: &FractalSpec, cancel: &Cancel) -> Result<u64, RenderError> {
-    let grid = Grid::new(spec);
-    let width = spec.width as usize;
-    let rows = (PIECE_PIXELS / width).max(1);
-    let mut total = 0;
-    let mut steps = vec![0; rows * width];
-    for row in (0..spec.height).step_by(rows) {
-        let pixels = rows.min((spec.height - row) as usize) * width;
-        let run = Run {
-            grid: &grid,
-            row,
-            cycle: None,
-            cancel,
-        };
-        let mut canvas = Steps {
-            steps: &mut steps[..pixels],
-            iterations: spec.iterations,
-        };
-        path.follow(&run, pixels, &mut canvas)?;
-        total += steps[..pixels]
-            .iter()
-            .map(|steps| u64::from(*steps))
-            .sum::<u64>();
-    }
-    Ok(total)
+    let mut png = png::Encoder::new(out, size, &picture.colours(), picture.cores())?;
+    picture.bands(png.band_rows(), control, |band| Ok(png.rows(band)?))?;
+    Ok(png.finish()?)
 }
 
 /// [`render`] into memory.
@@ -143,6 +61,26 @@ pub fn render_to_vec(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, R
     render(spec, control, &mut bytes)?;
     bytes.shrink_to_fit();
     Ok(bytes)
+}
+
+/// Palette indices alone, on one core: what the renderer is measured by.
+pub fn indices(
+    spec: &FractalSpec,
+    path: Path,
+    shortcuts: Shortcuts,
+) -> Result<Vec<u8>, RenderError> {
+    let picture = Picture::new(spec, path, shortcuts).on_one_core();
+    let mut indices = Vec::with_capacity(spec.width as usize * spec.height as usize);
+    picture.bands(spec.height as usize, &Control::default(), |band| {
+        indices.extend_from_slice(band);
+        Ok(())
+    })?;
+    Ok(indices)
+}
+
+/// How many steps the definition takes for the whole picture.
+pub fn iterations(spec: &FractalSpec) -> Result<u64, RenderError> {
+    Picture::new(spec, Path::chosen(), Shortcuts::default()).iterations()
 }
 
 #[cfg(test)]

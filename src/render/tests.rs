@@ -2,8 +2,10 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::grid::Grid;
+use super::palette::Shades;
 use super::*;
-use crate::fractal::{Constant, Plane};
+use crate::fractal::{Constant, Palette, Plane};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -42,6 +44,7 @@ impl GoldenSet {
                 re: self.c_re,
                 im: self.c_im,
             },
+            palette: Palette::Classic,
         }
     }
 }
@@ -61,6 +64,7 @@ fn spec(width: u32, height: u32, iterations: u32) -> FractalSpec {
             re: -0.8,
             im: 0.156,
         },
+        palette: Palette::Classic,
     }
 }
 
@@ -88,23 +92,36 @@ fn pixels_equal_the_originals() {
 /// What every fast path is held against: the definition, pixel by pixel.
 fn indices_by_definition(spec: &FractalSpec) -> Vec<u8> {
     let grid = Grid::new(spec);
-    (0..spec.height)
-        .flat_map(|y| (0..spec.width as usize).map(move |x| (x, y)))
-        .map(|(x, y)| {
-            let step = escape::step(grid.columns()[x], grid.row(y), spec.c, spec.iterations);
-            classic::index(step)
-        })
+    let shades = Shades::new(spec.palette, spec.iterations);
+    let index = |r, q| match &shades {
+        None => classic::index(escape::step(r, q, spec.c, spec.iterations)),
+        Some(shades) => escape::passage(r, q, spec.c, spec.iterations)
+            .map_or(Shades::INSIDE, |(step, distance)| {
+                shades.shade(step, distance)
+            }),
+    };
+    let rows = (0..spec.height).map(|y| grid.row(y));
+    rows.flat_map(|q| grid.columns().iter().map(move |r| (*r, q)))
+        .map(|(r, q)| index(r, q))
         .collect()
 }
 
-/// Holds every path that this processor can go against the definition.
+const NO_SHORTCUTS: Shortcuts = Shortcuts {
+    symmetry: false,
+    cycles: false,
+};
+
+/// Holds every path that this processor can go, with shortcuts and without, against the definition.
 fn check(spec: &FractalSpec) {
-    let expected = indices_by_definition(spec);
-    for path in Path::available() {
-        let mut indices = vec![0xff; expected.len()];
-        let grid = Grid::new(spec);
-        steps(path, &grid, 0, &mut indices, &Control::default()).unwrap();
-        assert_eq!(indices, expected, "{path} {spec:?}");
+    for palette in [Palette::Classic, Palette::Viridis] {
+        let spec = FractalSpec { palette, ..*spec };
+        let expected = indices_by_definition(&spec);
+        for path in Path::available() {
+            for shortcuts in [Shortcuts::default(), NO_SHORTCUTS] {
+                let found = indices(&spec, path, shortcuts).unwrap();
+                assert_eq!(found, expected, "{path} {shortcuts:?} {spec:?}");
+            }
+        }
     }
 }
 
@@ -130,9 +147,42 @@ fn all_paths_agree_with_the_definition_on_random_pictures() {
             width: random.random_range(1..70),
             height: random.random_range(1..40),
             iterations: random.random_range(1..300),
+            palette: Palette::Classic,
         };
         check(&spec);
     }
+}
+
+/// Where the pixels have their opposites, and where points inside go round in cycles of many lengths.
+#[test]
+fn shortcuts_change_nothing() {
+    use rand::{RngExt, SeedableRng};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(11);
+    let mut symmetric = 0;
+    for i in 0..120 {
+        let side = [0.5, 1.0, 2.0][i % 3];
+        let size = [2, 3, 5, 9, 17, 33, 65, 129];
+        let spec = FractalSpec {
+            plane: Plane {
+                xa: -side,
+                xb: side,
+                ya: side,
+                yb: -side,
+            },
+            c: Constant {
+                re: random.random::<f64>() * 1.8 - 1.4,
+                im: random.random::<f64>() - 0.5,
+            },
+            ..spec(
+                size[random.random_range(0..size.len())],
+                size[random.random_range(0..size.len())],
+                [50, 700, 6_000][i / 3 % 3],
+            )
+        };
+        symmetric += u32::from(Grid::new(&spec).is_symmetric());
+        check(&spec);
+    }
+    assert!(symmetric > 100, "{symmetric}");
 }
 
 #[test]
@@ -224,15 +274,135 @@ fn beyond_2_is_exact_on_the_circle() {
 
 #[test]
 fn bytes_do_not_depend_on_the_number_of_threads() {
-    // More than one band, the last one not full.
-    let spec = spec(1500, 1100, 64);
-    let on = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build().unwrap().install(|| png_of(&spec))
+    for palette in [Palette::Classic, Palette::Viridis] {
+        // More than one band, the last one not full.
+        let spec = FractalSpec {
+            palette,
+            ..spec(1500, 1100, 64)
+        };
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| png_of(&spec))
+        };
+        let one = on(1);
+        assert_eq!(one, on(3));
+        assert_eq!(rgb_of(&one).dimensions(), (1500, 1100));
+    }
+}
+
+/// Of the decoded pixels: the encoder may change, these may not.
+#[test]
+fn the_pixels_of_each_palette_never_change() {
+    for (palette, digest) in [
+        (
+            Palette::Classic,
+            "f11d44fb34a289010ecf32d8362aaa93599b6ea52dbb4b5f76a767c668516476",
+        ),
+        (
+            Palette::Viridis,
+            "c430ba9d67b879589c36a0c546f848bf7cfe61ce51b03feab8a578ea5e3724a5",
+        ),
+        (
+            Palette::Magma,
+            "57797cfcbaf44fc5fa6f40da74652dad376cbb01399a2582b84d9a2de7bdb4e9",
+        ),
+        (
+            Palette::Inferno,
+            "c4965fc9aae83195d386feff86e8f1cb0e06ea801590321de038f1dcd1848b83",
+        ),
+        (
+            Palette::Plasma,
+            "3cb1ec7f0313d0bf0e6fa6e52808193635bef6f370a77e4df0372b74bf5057e9",
+        ),
+        (
+            Palette::Cividis,
+            "b01399973d8892617443c6d81863c039c97f136a8712b9d1fd9bd1c9f73381a8",
+        ),
+        (
+            Palette::Twilight,
+            "494df796ee9668f0a0c32947d9b5ca9c53c44e5a506bddd2289a016cbea52455",
+        ),
+        (
+            Palette::Turbo,
+            "338840ba78f649c895ef28c521b3c404ce5e7163f8cda68bb950f0922d71fef4",
+        ),
+    ] {
+        let spec = FractalSpec {
+            palette,
+            ..spec(160, 120, 200)
+        };
+        let found = Sha256::digest(rgb_of(&png_of(&spec)).as_raw());
+        let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, digest, "{palette}");
+    }
+}
+
+#[test]
+fn a_smooth_picture_is_indexed_and_black_only_where_nothing_escapes() {
+    let spec = FractalSpec {
+        palette: Palette::Cividis,
+        ..spec(200, 150, 60)
     };
-    let one = on(1);
-    assert_eq!(one, on(3));
-    assert_eq!(rgb_of(&one).dimensions(), (1500, 1100));
+    let bytes = png_of(&spec);
+    let info = ::png::Decoder::new(std::io::Cursor::new(&bytes))
+        .read_info()
+        .unwrap();
+    assert_eq!(info.info().color_type, ::png::ColorType::Indexed);
+    let grid = Grid::new(&spec);
+    let mut inside = 0;
+    for (x, y, pixel) in rgb_of(&bytes).enumerate_pixels() {
+        let passage = escape::passage(grid.columns()[x as usize], grid.row(y), spec.c, 60);
+        assert_eq!(pixel.0 == [0; 3], passage.is_none(), "{x} {y}");
+        inside += u32::from(passage.is_none());
+    }
+    assert!(inside > 100, "{inside}");
+}
+
+#[test]
+fn the_continuous_count_has_no_jumps_and_its_steps_are_the_definitions() {
+    let c = spec(1, 1, 1).c;
+    let mut last: Option<f64> = None;
+    for i in 0..20_000 {
+        // Towards the set, through several bands of equal steps.
+        let r = 3.0 - f64::from(i) * 5e-5;
+        let (step, distance) = escape::passage(r, 0.0, c, 500).unwrap();
+        let count = escape::count(step, distance);
+        assert!((count - f64::from(step)).abs() <= 1.001, "{r} {count}");
+        assert!(last.is_none_or(|last| (0.0..0.001).contains(&(count - last))));
+        last = Some(count);
+        assert!(escape::step(r, 0.0, c, 500) <= step);
+    }
+    // One step more is all it takes.
+    let (step, distance) = escape::passage(2.5, 0.0, c, 500).unwrap();
+    let found = Some((step, distance));
+    assert_eq!(escape::passage(2.5, 0.0, c, step + 2), found);
+    assert_eq!(escape::passage(2.5, 0.0, c, step + 1), None);
+    for nowhere in [f64::NAN, f64::INFINITY] {
+        let passage = escape::passage(nowhere, 0.0, c, 9);
+        assert_eq!(passage.is_some(), nowhere.is_infinite());
+    }
+}
+
+/// What overflows is beyond, what is not a number never is; nothing of it stops a render.
+#[test]
+fn smooth_pictures_of_the_edges_are_rendered() {
+    let huge = Plane {
+        xa: -1e308,
+        xb: 1e308,
+        ya: -1e308,
+        yb: 1e308,
+    };
+    let overflows_to_nan = Plane { xb: 0.5, ..huge };
+    for plane in [huge, overflows_to_nan] {
+        for iterations in [1, 2, 40] {
+            let spec = FractalSpec {
+                plane,
+                palette: Palette::Twilight,
+                ..spec(33, 21, iterations)
+            };
+            png_of(&spec);
+        }
+    }
 }
 
 #[test]
@@ -287,6 +457,10 @@ fn endless(width: u32, height: u32, iterations: u32) -> FractalSpec {
 
 #[test]
 fn a_cancelled_render_stops_wherever_it_is() {
+    let endless_smooth = FractalSpec {
+        palette: Palette::Magma,
+        ..endless(1_000, 1_000, 1_000_000)
+    };
     for (what, spec, after) in [
         // One row of these would take seconds.
         ("long rows", endless(20_000, 50, 1_000_000), 20),
@@ -294,6 +468,7 @@ fn a_cancelled_render_stops_wherever_it_is() {
         ("in mid-band", spec(10_000, 10_000, 200), 150),
         // No step is taken here: nearly all of the time goes into the file.
         ("the file", spec(10_000, 10_000, 1), 15),
+        ("smooth", endless_smooth, 20),
         ("not begun", spec(10_000, 10_000, 1), 0),
     ] {
         let took = stopping_takes(&spec, Duration::from_millis(after));
@@ -321,12 +496,4 @@ fn the_fraction_grows_to_1_and_not_before_the_end() {
     });
     assert!(seen.is_sorted() && seen.len() > 2, "{seen:?}");
     assert_eq!(control.progress.fraction(&slow), 1.0);
-}
-
-#[test]
-fn pieces_are_smaller_where_pixels_may_take_long() {
-    assert_eq!(piece_pixels(1), PIECE_PIXELS);
-    assert_eq!(piece_pixels(512), PIECE_PIXELS);
-    assert_eq!(piece_pixels(100_000), 10_737);
-    assert_eq!(piece_pixels(1_000_000), 1_073);
 }

@@ -87,10 +87,12 @@ impl Group<'_> {
             iterations,
             plane,
             c,
+            palette,
         } = fractal.spec;
         let mut statement = self.conn.prepare_cached(
             "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
-             status, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             palette, status, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         let inserted = statement.execute(params![
             key(fractal.uuid),
@@ -103,6 +105,7 @@ impl Group<'_> {
             plane.yb,
             c.re,
             c.im,
+            palette.as_str(),
             fractal.status.as_str(),
             fractal.created_at.as_millisecond(),
         ]);

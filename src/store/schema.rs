@@ -8,7 +8,7 @@ use super::{Result, StoreError};
 const APPLICATION_ID: i32 = 0x6661_6166;
 
 /// Each makes version N + 1 of version N. Once released, one is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// Brings the store up to the version this program knows.
 pub fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
@@ -38,4 +38,46 @@ pub fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
     tx.commit()?;
     tracing::debug!(from = found, to = known, "store migrated");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::fractal::Palette;
+    use crate::store::{Sqlite, Store};
+
+    #[tokio::test]
+    async fn a_store_of_version_1_keeps_its_fractals_and_they_are_classic() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let conn = Connection::open(folder.path().join("faafo.db")).unwrap();
+        conn.execute_batch(MIGRATIONS[0]).unwrap();
+        conn.pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        conn.pragma_update(None, "user_version", 1).unwrap();
+        let uuid = Uuid::from_u128(7);
+        conn.execute(
+            "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
+             status, created_at) VALUES (?1, 64, 48, 99, -2, 2, -1.5, 1.5, -0.8, 0.156, 'queued', 5)",
+            [uuid.to_string()],
+        )
+        .unwrap();
+        drop(conn);
+
+        // The second time there is nothing left to do.
+        for _ in 0..2 {
+            let store = Sqlite::open(folder.path()).unwrap();
+            let fractal = store.get(uuid).await.unwrap().unwrap();
+            assert_eq!(fractal.spec.palette, Palette::Classic);
+            assert_eq!((fractal.spec.width, fractal.spec.c.im), (64, 0.156));
+            let waiting = store.waiting(0, 9).await.unwrap();
+            assert_eq!(waiting[0].spec, fractal.spec);
+        }
+        let conn = Connection::open(folder.path().join("faafo.db")).unwrap();
+        let version: u32 = conn
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, MIGRATIONS.len() as u32);
+    }
 }

@@ -41,6 +41,7 @@ columns! {
     Yb "yb" Number,
     CRe "c_re" Number,
     CIm "c_im" Number,
+    Palette "palette" Text,
     Status "status" Text,
     Attempts "attempts" Number,
     Error "error" Text,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::events::Event;
 use crate::farm::{Farm, Policy, Retried};
-use crate::fractal::{Draft, Fractal, Plane, Status};
+use crate::fractal::{Draft, Fractal, Palette, Plane, Status};
 use crate::queue::LocalQueue;
 use crate::render::render_to_vec;
 use crate::store::{Counts, Sqlite, Store};
@@ -26,6 +26,7 @@ const DRAFT: Draft = Draft {
     },
     c_re: Some(-0.8),
     c_im: Some(0.156),
+    palette: Palette::Classic,
 };
 
 struct Fixture {
@@ -289,6 +290,7 @@ async fn huge_renders_stop_soon_when_deleted_and_when_the_process_leaves() {
         // In its Siegel disk points neither escape nor come to rest in a cycle.
         c_re: Some(-0.3905408702184),
         c_im: Some(-0.5867879073469687),
+        palette: Palette::Classic,
     };
     let large = Draft {
         width: 10_000,
