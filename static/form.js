@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { byId } from "./dom.js";
 
 const NUMBERS = ["width", "height", "iterations", "xa", "xb", "ya", "yb", "c_re", "c_im"];
-const DEFAULTS = { width: 1024, height: 768, iterations: 256, xa: -2, xb: 2, ya: -1.5, yb: 1.5 };
+const DEFAULTS = { width: 1024, height: 768, iterations: 256, xa: -2, xb: 2, ya: -1.5, yb: 1.5, palette: "classic" };
 
 const whole = (least, most) => least + Math.floor(Math.random() * (most - least + 1));
 const real = (a, b) => Number((a + Math.random() * (b - a)).toFixed(4));
@@ -36,7 +36,7 @@ export class Form {
       this.#create();
     });
     // A complaint holds until the value is another.
-    this.#form.addEventListener("input", ({ target }) => this.#complain(target, ""));
+    this.#form.addEventListener("input", ({ target }) => NUMBERS.includes(target.name) && this.#complain(target, ""));
   }
 
   /** Opens with these values; without, with those it was left with. */
@@ -48,12 +48,15 @@ export class Form {
 
   #fill(values) {
     for (const name of NUMBERS) this.#form.elements[name].value = values[name] ?? "";
+    // A surprise comes in the colours that are chosen.
+    if (values.palette) this.#form.elements.palette.value = values.palette;
     this.#forgive();
   }
 
   #draft() {
     const given = NUMBERS.filter((name) => this.#form.elements[name].value !== "");
-    return Object.fromEntries(given.map((name) => [name, this.#form.elements[name].valueAsNumber]));
+    const numbers = given.map((name) => [name, this.#form.elements[name].valueAsNumber]);
+    return { ...Object.fromEntries(numbers), palette: this.#form.elements.palette.value };
   }
 
   async #create() {

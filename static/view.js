@@ -17,6 +17,7 @@ const VALUES = {
   ya: (f) => f.ya,
   yb: (f) => f.yb,
   c: (f) => format.complex(f.c_re, f.c_im),
+  palette: (f) => f.palette,
   attempts: (f) => format.count(f.attempts),
   error: (f) => f.error,
   created: (f) => format.time(f.created_at),

@@ -7,11 +7,13 @@
 mod browser;
 mod common;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use browser::Browser;
 use common::{FAAFO, Farm, but, long, slow, small};
+use faafo::fractal::Palette;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::Key;
@@ -77,7 +79,10 @@ async fn shows_what_the_farm_knows(browser: &Browser, fractal: &Value) {
         let cell = format!("text('[data-value=\"{name}\"]')");
         browser.value(&cell).await
     };
-    for name in ["uuid", "status", "checksum", "xa", "xb", "ya", "yb"] {
+    let names = [
+        "uuid", "status", "checksum", "palette", "xa", "xb", "ya", "yb",
+    ];
+    for name in names {
         let known = &fractal[name];
         let known = known.as_str().map_or(known.to_string(), str::to_owned);
         // Like the page, JSON of JavaScript writes whole numbers without a fraction.
@@ -202,10 +207,68 @@ async fn a_fractal_begets_another_like_it() {
         .await;
     let list = farm.list(&[]).await;
     let [a, b] = [&list["objects"][0], &list["objects"][1]];
-    for name in ["width", "height", "xa", "xb", "ya", "yb", "c_re", "c_im"] {
+    let names = [
+        "width", "height", "xa", "xb", "ya", "yb", "c_re", "c_im", "palette",
+    ];
+    for name in names {
         assert_eq!(a[name], b[name], "{name}");
     }
     assert_ne!(a["iterations"], b["iterations"]);
+    browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn a_palette_is_chosen_with_the_mouse_and_goes_on_to_the_next() {
+    let farm = Farm::all();
+    let browser = Browser::gallery(&farm).await;
+    browser.click("#new").await;
+    browser.sees("[name=palette][value=classic]:checked").await;
+    fill_in(&browser, &[("width", "320"), ("height", "240")]).await;
+    fill_in(&browser, &[("c_re", "0.285"), ("c_im", "0.01")]).await;
+    browser.click("[name=palette][value=magma]").await;
+    browser.screenshot("palettes").await;
+    // What is surprising are the numbers.
+    browser.click("#create-surprise").await;
+    browser.sees("[name=palette][value=magma]:checked").await;
+    browser.click("#create-submit").await;
+    browser.sees_no("#create").await;
+
+    browser.click("#grid .card[data-status=done] a").await;
+    browser.reads("[data-value=palette]", "magma").await;
+    browser.click("#view-again").await;
+    browser.sees("[name=palette][value=magma]:checked").await;
+    browser.click("#create-cancel").await;
+    assert_eq!(farm.list(&[]).await["objects"][0]["palette"], "magma");
+    browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn every_palette_can_be_reached_by_keyboard() {
+    let farm = Farm::all();
+    let browser = Browser::gallery(&farm).await;
+    browser.click("#new").await;
+    browser.tab_to("[name=palette]").await;
+    let mut seen = Vec::new();
+    for _ in Palette::ALL {
+        let look = "$('[name=palette]:checked').value";
+        seen.push(browser.value::<String>(look).await);
+        browser.focused("[name=palette]:checked").await;
+        browser.press(Key::Right).await;
+    }
+    assert_eq!(seen, Palette::ALL.map(|palette| palette.to_string()));
+    // No two look the same, and none is blank.
+    let looks = "$$('[name=palette]').map((it) => getComputedStyle(it).backgroundImage)";
+    let looks: Vec<String> = browser.value(looks).await;
+    let different: HashSet<_> = looks.iter().collect();
+    assert_eq!(different.len(), Palette::ALL.len(), "{looks:?}");
+    assert!(!looks.contains(&"none".to_owned()), "{looks:?}");
+
+    browser.press(Key::Left).await;
+    browser.press(Key::Enter).await;
+    browser.sees_no("#create").await;
+    browser.sees(".card[data-status=done]").await;
+    let made = farm.list(&[]).await["objects"][0]["palette"].clone();
+    assert_eq!(made, Palette::ALL[Palette::ALL.len() - 1].as_str());
     browser.leave(&[]).await;
 }
 
