@@ -4,9 +4,12 @@
 
 mod common;
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use common::{Farm, but, small, uuid};
+use faafo::fractal::Palette;
 use serde_json::{Value, json};
 
 /// A PNG of `width` x `height` in RGB, as workers of the original make it.
@@ -104,6 +107,51 @@ async fn coordinates_come_back_to_the_last_bit() {
 }
 
 #[tokio::test]
+async fn a_fractal_has_the_palette_that_was_asked_for() {
+    let farm = Farm::all();
+    let mut images = HashSet::new();
+    for palette in Palette::ALL {
+        let fractal = but(small(), json!({"palette": palette, "width": 120}));
+        let new = farm.create(&fractal).await;
+        assert_eq!(new.status(), 201);
+        let new: Value = new.json().await.unwrap();
+        assert_eq!(new["palette"], palette.as_str());
+        let id = new["uuid"].as_str().unwrap();
+        let done = farm.until(id, "done").await;
+        assert_eq!(done["palette"], palette.as_str());
+        images.insert(done["checksum"].to_string());
+    }
+    assert_eq!(images.len(), Palette::ALL.len());
+    assert_eq!(farm.created().await["palette"], "classic");
+    let mut null = small();
+    null["palette"] = Value::Null;
+    assert_eq!(farm.create(&null).await.status(), 201);
+
+    let named = |names: &[&str]| json!([{"name": "palette", "op": "in", "val": names}]);
+    let q = json!({"filters": named(&["magma", "turbo", "viridis"]),
+                   "order_by": [{"field": "palette", "direction": "desc"}]});
+    let found = farm.list(&[("q", &q.to_string())]).await;
+    let found = found["objects"].as_array().unwrap().iter();
+    let found: Vec<_> = found.map(|object| object["palette"].clone()).collect();
+    assert_eq!(found, ["viridis", "turbo", "magma"]);
+    let q = json!({"filters": named(&["rainbow"])});
+    assert_eq!(farm.search(q).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_unknown_palette_is_answered_with_those_there_are() {
+    let farm = Farm::api();
+    let rainbow = but(small(), json!({"palette": "rainbow"}));
+    let error: Value = farm.create(&rainbow).await.json().await.unwrap();
+    assert_eq!(
+        error,
+        json!({"field": "palette",
+               "message": "palette is \"rainbow\", but must be one of classic, viridis, magma, \
+                           inferno, plasma, cividis, twilight, turbo"})
+    );
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_field_and_limit() {
     let farm = Farm::api();
     let cases = [
@@ -132,6 +180,11 @@ async fn what_makes_no_sense_is_refused_with_field_and_limit() {
         (json!({"image": "abc"}), 422, "image"),
         (json!({"status": "done"}), 422, "status"),
         (json!({"progress": 0.5}), 422, "progress"),
+        (json!({"palette": "rainbow"}), 422, "palette"),
+        (json!({"palette": "Magma"}), 422, "palette"),
+        (json!({"palette": ""}), 422, "palette"),
+        (json!({"palette": 3}), 422, "palette"),
+        (json!({"palette": "x".repeat(5000)}), 422, "palette"),
         (json!({"width": null}), 400, "width"),
         (json!({"yb": null}), 400, "yb"),
         (json!({"colour": "red"}), 400, "colour"),
@@ -278,6 +331,7 @@ async fn a_result_that_does_not_match_its_image_is_refused() {
         (json!({"image": "***"}), 422, "image"),
         (json!({"uuid": uuid()}), 422, "uuid"),
         (json!({"width": 99}), 422, "width"),
+        (json!({"palette": "magma"}), 422, "palette"),
         (json!({"duration": -1}), 422, "duration"),
         (json!({"generated_by": ""}), 422, "generated_by"),
         (

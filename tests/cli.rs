@@ -7,6 +7,7 @@ mod common;
 use std::process::{Command, Output};
 
 use common::{FAAFO, Farm, text, uuid};
+use faafo::fractal::Palette;
 use serde_json::Value;
 
 fn faafo(args: &[&str]) -> Output {
@@ -55,6 +56,8 @@ fn bad_usage_is_exit_code_2() {
         &["create", "--width", "x"],
         &["create", "--xa", "inf"],
         &["create", "--c-re", "1"],
+        &["create", "--palette", "rainbow"],
+        &["render", "-o", "/dev/null", "--palette", "Magma"],
         &["show", "no-uuid"],
         &["list", "--format", "xml"],
         &["list", "--endpoint-url", "ftp://x"],
@@ -77,6 +80,19 @@ fn bad_usage_is_exit_code_2() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(!said.is_empty() && !said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn palettes_are_named_in_the_help_and_in_the_complaint() {
+    for said in [
+        out(&faafo(&["create", "--help"])),
+        out(&faafo(&["render", "--help"])),
+        text(&faafo(&["create", "--palette", "rainbow"]).stderr),
+    ] {
+        for palette in Palette::ALL {
+            assert!(said.contains(palette.as_str()), "{palette}: {said}");
+        }
     }
 }
 
@@ -169,6 +185,8 @@ fn a_fractal_goes_from_create_to_file() {
         "--c-re",
         "-0.8",
         "--c-im=0.156",
+        "--palette",
+        "magma",
     ];
     let id = out(&farm.cli(&flags)).trim_end().to_owned();
     assert_eq!(id.len(), 36);
@@ -186,12 +204,12 @@ fn a_fractal_goes_from_create_to_file() {
     assert_eq!(json[0]["uuid"], id);
 
     let shown = out(&farm.cli(&["show", &id]));
-    assert!(
-        shown.contains("-0.8 +0.156i") && shown.contains("20 x 10 pixels"),
-        "{shown}"
-    );
+    for part in ["-0.8 +0.156i", "20 x 10 pixels", "| palette      | magma"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     let json: Value = serde_json::from_str(&out(&farm.cli(&["show", &id, "-f", "json"]))).unwrap();
     assert_eq!(json["xa"], -2.0);
+    assert_eq!(json["palette"], "magma");
 
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("picture.png");

@@ -7,6 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Farm, but, small, uuid};
+use faafo::fractal::Palette;
 use serde_json::{Value, json};
 
 /// Statuses that need a broken or stopping server. `tests/disk.rs` provokes the 507, and a unit test
@@ -160,6 +161,8 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
         Some("3")
     );
 
+    palettes_are_described(&openapi["components"]["schemas"]);
+
     let mut shown = BTreeSet::new();
     for case in cases(&done, queued["uuid"].as_str().unwrap(), failed) {
         let mut request = farm.request(&case.method.to_uppercase(), &case.path);
@@ -197,6 +200,21 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     let mut documented = documented(&openapi);
     documented.retain(|(_, _, status)| !NEEDS_A_BROKEN_SERVER.contains(status));
     assert_eq!(documented, shown);
+}
+
+/// Every palette by its name, always told and never asked for.
+fn palettes_are_described(schemas: &Value) {
+    assert_eq!(
+        schemas["Palette"]["enum"],
+        json!(Palette::ALL.map(Palette::as_str))
+    );
+    let required = |name: &str| {
+        let required = schemas[name]["required"].as_array().unwrap();
+        assert!(schemas[name]["properties"]["palette"].is_object());
+        required.contains(&json!("palette"))
+    };
+    assert!(required("FractalDoc"));
+    assert!(!required("NewFractalDoc"));
 }
 
 /// The first line that a request is answered with whose body never comes.

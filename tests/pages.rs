@@ -6,7 +6,7 @@ mod common;
 
 use common::{Farm, but, small, uuid};
 use reqwest::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn page(farm: &Farm, path: &str) -> Response {
     farm.get(path).send().await.unwrap()
@@ -57,6 +57,16 @@ async fn without_scripts_the_gallery_leaves_out_what_is_not_done() {
     let fractal = but(small(), json!({"uuid": uuid()}));
     assert_eq!(farm.create(&fractal).await.status(), 201);
     assert_eq!(thumbnails(&farm, "/").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn without_scripts_the_palette_is_named() {
+    let farm = Farm::all();
+    let fractal = but(small(), json!({"palette": "twilight"}));
+    let fractal: Value = farm.create(&fractal).await.json().await.unwrap();
+    farm.until(fractal["uuid"].as_str().unwrap(), "done").await;
+    let html = page(&farm, "/").await.text().await.unwrap();
+    assert!(html.contains("<th>Palette</th><td>twilight</td>"), "{html}");
 }
 
 #[tokio::test]
