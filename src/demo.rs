@@ -5,18 +5,19 @@ use uuid::Uuid;
 use crate::farm::{Farm, SubmitError};
 use crate::fractal::{Draft, Palette, Plane};
 
-/// Constants of well-known Julia sets, and how far from the centre the picture reaches upwards.
-const SETS: [(f64, f64, f64); 10] = [
-    (-0.8, 0.156, 1.0),
-    (-0.4, 0.6, 1.15),
-    (0.285, 0.01, 1.15),
-    (-0.70176, -0.3842, 1.0),
-    (-0.835, -0.2321, 0.9),
-    (-0.7269, 0.1889, 0.95),
-    (0.0, 1.0, 1.2),
-    (-0.1, 0.651, 1.15),
-    (0.355, 0.355, 1.15),
-    (-1.25066, 0.02012, 0.45),
+/// Constants of well-known Julia sets, how far from the centre the picture reaches upwards, and the
+/// colours that become it.
+const SETS: [(f64, f64, f64, Palette); 10] = [
+    (-0.8, 0.156, 1.0, Palette::Classic),
+    (-0.4, 0.6, 1.15, Palette::Magma),
+    (0.285, 0.01, 1.15, Palette::Twilight),
+    (-0.70176, -0.3842, 1.0, Palette::Viridis),
+    (-0.835, -0.2321, 0.9, Palette::Classic),
+    (-0.7269, 0.1889, 0.95, Palette::Twilight),
+    (0.0, 1.0, 1.2, Palette::Inferno),
+    (-0.1, 0.651, 1.15, Palette::Turbo),
+    (0.355, 0.355, 1.15, Palette::Plasma),
+    (-1.25066, 0.02012, 0.45, Palette::Classic),
 ];
 
 /// Fills an empty gallery; one with anything in it is left alone.
@@ -24,7 +25,7 @@ pub async fn fill(farm: &Farm) -> Result<(), SubmitError> {
     if farm.counts().borrow().total() > 0 {
         return Ok(());
     }
-    for (c_re, c_im, reach) in SETS {
+    for (c_re, c_im, reach, palette) in SETS {
         let draft = Draft {
             width: 1024,
             height: 768,
@@ -37,7 +38,7 @@ pub async fn fill(farm: &Farm) -> Result<(), SubmitError> {
             },
             c_re: Some(c_re),
             c_im: Some(c_im),
-            palette: Palette::Classic,
+            palette,
         };
         farm.submit(Uuid::new_v4(), &draft).await?;
     }
