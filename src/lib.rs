@@ -14,5 +14,7 @@ pub mod queue; //    the hint: tasks to do
 pub mod render; //   spec -> PNG, pure and deterministic
 mod running; //      how far the renders are
 pub mod store; //    the truth: fractals and images
+pub mod tokens; //   who may write, who may deliver
+pub mod watched; //  files that are read again when they change
 pub mod wire; //     the JSON documents of HTTP v1
 pub mod worker; //   take -> render -> deliver
