@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::farm::Policy;
 use crate::fractal::Limits;
+use crate::tokens::{Kind, Place};
 
 /// What can be set, as it was given: each is `None` where nobody said anything.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -28,6 +29,56 @@ pub struct Settings {
     /// Folder for fractals and images [default: ~/.local/share/faafo]
     #[arg(long, env = "FAAFO_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+
+    /// File with the token for those who write; then it is asked for on loopback, too [default: the
+    /// credential user-token of systemd, else one in the data folder, made when it is needed]
+    #[arg(
+        long,
+        env = "FAAFO_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub token_file: Option<PathBuf>,
+
+    /// File with the token for workers [default: the credential worker-token, else as above]
+    #[arg(
+        long,
+        env = "FAAFO_WORKER_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub worker_token_file: Option<PathBuf>,
+
+    /// Certificates in PEM, the server's own first: serve HTTPS; read again when it changes
+    #[arg(
+        long,
+        env = "FAAFO_TLS_CERT",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key in PEM
+    #[arg(
+        long,
+        env = "FAAFO_TLS_KEY",
+        value_name = "FILE",
+        help_heading = "Access"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// A proxy of yours, which speaks HTTPS, passes on requests of others: ask for tokens on
+    /// loopback, too, and believe its X-Forwarded-Proto and -Host
+    #[arg(
+        long,
+        env = "FAAFO_BEHIND_PROXY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Access"
+    )]
+    pub behind_proxy: Option<bool>,
 
     /// Pictures rendered at a time [default: number of cores]
     #[arg(long, env = "FAAFO_WORKERS", value_name = "N")]
@@ -123,12 +174,28 @@ pub enum LogLevel {
 pub struct Config {
     pub address: SocketAddr,
     pub data_dir: PathBuf,
+    /// Where the tokens are that writing takes; `None`: whoever gets here may write.
+    pub tokens: Option<TokenPlaces>,
+    pub tls: Option<TlsFiles>,
+    pub behind_proxy: bool,
     /// At least 1.
     pub workers: usize,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub grace_period: Duration,
     pub policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+pub struct TokenPlaces {
+    pub user: Place,
+    pub worker: Place,
+}
+
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// A setting that cannot be meant: bad usage.
@@ -160,6 +227,11 @@ impl Settings {
             listen_address: self.listen_address.or(other.listen_address),
             bind_port: self.bind_port.or(other.bind_port),
             data_dir: self.data_dir.or(other.data_dir),
+            token_file: self.token_file.or(other.token_file),
+            worker_token_file: self.worker_token_file.or(other.worker_token_file),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            behind_proxy: self.behind_proxy.or(other.behind_proxy),
             workers: self.workers.or(other.workers),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
@@ -173,14 +245,40 @@ impl Settings {
         }
     }
 
+    fn data_folder(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data_dir {
+            Some(folder) => Ok(folder.clone()),
+            None => default_data_dir(),
+        }
+    }
+
+    /// Where a server with these settings finds its tokens.
+    pub fn token_places(&self) -> Result<TokenPlaces, ConfigError> {
+        let data = self.data_folder()?;
+        Ok(TokenPlaces {
+            user: Place::find(Kind::User, self.token_file.clone(), &data),
+            worker: Place::find(Kind::Worker, self.worker_token_file.clone(), &data),
+        })
+    }
+
     pub fn checked(self) -> Result<Config, ConfigError> {
         let ip = self.listen_address.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        if !ip.is_loopback() {
-            return Err(ConfigError(format!(
-                "listen_address {ip} is reachable by others, and this version cannot tell who may \
-                 write: listen on 127.0.0.1, and reach it from elsewhere by `ssh -L 8080:127.0.0.1:8080`"
-            )));
-        }
+        let behind_proxy = self.behind_proxy.unwrap_or(false);
+        let places = self.token_places()?;
+        let given = places.user.is_given() || places.worker.is_given();
+        let reachable = !ip.is_loopback() || behind_proxy;
+        let tls = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+            }),
+            (None, None) => None,
+            _ => {
+                return Err(ConfigError(
+                    "HTTPS takes both tls_cert and tls_key: name the other, too".into(),
+                ));
+            }
+        };
         let workers = self.workers.unwrap_or_else(cores);
         if !(1..=1024).contains(&workers) {
             return Err(ConfigError(format!(
@@ -190,14 +288,14 @@ impl Settings {
         if self.max_attempts == Some(0) {
             return Err(ConfigError("max_attempts must be at least 1".into()));
         }
-        let data_dir = match self.data_dir {
-            Some(folder) => folder,
-            None => default_data_dir()?,
-        };
+        let data_dir = self.data_folder()?;
         let (limits, policy) = (Limits::default(), Policy::default());
         Ok(Config {
             address: SocketAddr::new(ip, self.bind_port.unwrap_or(8080)),
             data_dir,
+            tokens: (reachable || given).then_some(places),
+            tls,
+            behind_proxy,
             workers,
             log_format: self.log_format.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_default(),
@@ -223,7 +321,7 @@ pub fn cores() -> usize {
 
 /// The platform's folder for a user's data. Asks the environment only: looking up the user in a
 /// static binary would load the host's libraries.
-fn default_data_dir() -> Result<PathBuf, ConfigError> {
+pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
     let folder = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -265,10 +363,10 @@ mod tests {
         };
         assert!(
             refused(Settings {
-                listen_address: Some([0, 0, 0, 0].into()),
+                tls_cert: Some("/c".into()),
                 ..settings.clone()
             })
-            .contains("reachable by others")
+            .contains("both tls_cert and tls_key")
         );
         assert!(
             refused(Settings {
@@ -278,5 +376,34 @@ mod tests {
             .contains("workers is 0")
         );
         assert!(toml::from_str::<Settings>("no_such_key = 1").is_err());
+    }
+
+    #[test]
+    fn tokens_are_asked_for_wherever_others_may_come_in() {
+        let asks = |settings: Settings| {
+            let settings = Settings {
+                data_dir: Some("/d".into()),
+                ..settings
+            };
+            settings.checked().unwrap().tokens.is_some()
+        };
+        let at = |ip: &str| Settings {
+            listen_address: ip.parse().ok(),
+            ..Settings::default()
+        };
+        assert!(!asks(at("127.0.0.1")));
+        assert!(!asks(at("127.9.9.9")));
+        assert!(!asks(at("::1")));
+        assert!(asks(at("0.0.0.0")));
+        assert!(asks(at("::")));
+        assert!(asks(at("192.0.2.1")));
+        assert!(asks(Settings {
+            behind_proxy: Some(true),
+            ..at("127.0.0.1")
+        }));
+        assert!(asks(Settings {
+            worker_token_file: Some("/t".into()),
+            ..at("127.0.0.1")
+        }));
     }
 }

@@ -1,7 +1,7 @@
 //! A running node: which parts a role starts, and in what order they stop.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IsTerminal};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,14 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api;
+use crate::api::{self, Access, Tls, TlsError, Way};
 use crate::config::{Config, LogFormat};
 use crate::demo;
 use crate::farm::Farm;
 use crate::queue::LocalQueue;
 use crate::render;
 use crate::store::{OpenError, Sqlite, Store, StoreError};
+use crate::tokens::{Keeper, KeeperError, Kind, Made};
 use crate::worker::{self, Workers};
 
 /// What a node is for.
@@ -38,6 +39,10 @@ pub enum NodeError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Tokens(#[from] KeeperError),
     #[error("the server broke down; nothing accepted is lost")]
     Server,
     #[error("cannot start: {0}")]
@@ -68,22 +73,39 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
         address: config.address,
         error,
     };
+    let tls = match &config.tls {
+        Some(files) => Some(Arc::new(Tls::open(&files.cert, &files.key)?)),
+        None => None,
+    };
     let listener = TcpListener::bind(config.address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data_dir)?);
+    // Once the data folder is this process's own.
+    let (keeper, made) = match &config.tokens {
+        Some(places) => {
+            let (keeper, made) = Keeper::open(&places.user, &places.worker)?;
+            (Some(keeper), made)
+        }
+        None => (None, Made::new()),
+    };
     let farm = Arc::new(Farm::open(store, LocalQueue::start, config.policy).await?);
     let workers = role.renders.then(|| start_workers(&config, &farm));
 
     let stop = CancellationToken::new();
-    let app = api::router(farm.clone(), stop.clone());
+    let way = Way {
+        tls: tls.is_some(),
+        behind_proxy: config.behind_proxy,
+    };
+    let app = api::router(farm.clone(), Access::new(keeper), way, stop.clone());
     if role.demo
         && let Err(error) = demo::fill(&farm).await
     {
         tracing::warn!(%error, "cannot fill the gallery");
     }
-    let mut server = tokio::spawn(api::serve::serve(listener, app, stop.clone()));
+    let mut server = tokio::spawn(api::serve::serve(listener, tls, app, stop.clone()));
     announce(&config, address, begun);
+    announce_tokens(&config, &made);
 
     tokio::select! {
         () = signals.stop() => tracing::info!("stopping"),
@@ -127,8 +149,54 @@ fn announce(config: &Config, address: SocketAddr, begun: Instant) {
         "ready"
     );
     if config.log_format == LogFormat::Text {
-        eprintln!("\n  The farm is open: http://{address}/   (Ctrl-C closes it)\n");
+        let scheme = if config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        // No browser can be sent to "all addresses".
+        let host = match address.ip() {
+            ip if ip.is_unspecified() => worker::host_name(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(ip) => ip.to_string(),
+        };
+        let port = address.port();
+        eprintln!("\n  The farm is open: {scheme}://{host}:{port}/   (Ctrl-C closes it)\n");
     }
+}
+
+/// Shows new tokens to whoever sits at the terminal. What goes elsewhere is a log, where secrets do
+/// not belong.
+fn announce_tokens(config: &Config, made: &Made) {
+    let Some(places) = &config.tokens else {
+        return;
+    };
+    for (kind, _) in made {
+        let path = match kind {
+            Kind::User => places.user.path(),
+            Kind::Worker => places.worker.path(),
+        };
+        let (kind, command) = (kind.name(), kind.command());
+        tracing::info!(path = %path.display(), "made a {kind} token: `{command}` prints it");
+    }
+    let in_the_clear = config.tls.is_none() && !config.behind_proxy;
+    if in_the_clear && !config.address.ip().is_loopback() {
+        tracing::warn!(
+            "tokens cross the network unencrypted: serve HTTPS by --tls-cert and --tls-key, or say \
+             --behind-proxy if a proxy does"
+        );
+    }
+    if made.is_empty() || config.log_format != LogFormat::Text || !io::stderr().is_terminal() {
+        return;
+    }
+    eprintln!(
+        "\n  Who is to write or to work needs a token. These are new, and shown this once:\n"
+    );
+    for (kind, token) in made {
+        let (name, secret, command) = (kind.name(), token.expose(), kind.command());
+        eprintln!("    {name:<6}  {secret}   (`{command}` prints it again)");
+    }
+    eprintln!();
 }
 
 /// Being told to stop, by a service manager or from the keyboard.

@@ -40,7 +40,8 @@ fn alone_it_prints_help_that_leads_with_examples() {
 #[test]
 fn every_command_has_help() {
     for command in [
-        "all", "api", "create", "list", "show", "get", "delete", "retry", "watch", "render",
+        "all", "api", "create", "list", "show", "get", "delete", "retry", "watch", "token",
+        "render",
     ] {
         assert!(
             out(&faafo(&[command, "--help"])).contains("Usage:"),
@@ -63,7 +64,7 @@ fn bad_usage_is_exit_code_2() {
         &["list", "--endpoint-url", "ftp://x"],
         &["delete"],
         &["all", "--workers", "0"],
-        &["all", "--listen-address", "0.0.0.0"],
+        &["all", "--tls-cert", "/no/such/file"],
         &["all", "--config-file", "/no/such/file"],
         &["render", "-o", "/dev/null", "--width", "0"],
         &[

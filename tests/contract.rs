@@ -197,6 +197,8 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     assert_eq!(silent, "HTTP/1.1 408 Request Timeout");
     shown.insert((put.0, put.1, 408));
 
+    refuse_without_token(&openapi, &mut shown).await;
+
     let mut documented = documented(&openapi);
     documented.retain(|(_, _, status)| !NEEDS_A_BROKEN_SERVER.contains(status));
     assert_eq!(documented, shown);
@@ -215,6 +217,39 @@ fn palettes_are_described(schemas: &Value) {
     };
     assert!(required("FractalDoc"));
     assert!(!required("NewFractalDoc"));
+}
+
+/// Asks a farm that listens beyond loopback for whatever takes a token, with none and with the other
+/// kind's.
+async fn refuse_without_token(openapi: &Value, shown: &mut BTreeSet<Operation>) {
+    let scheme = &openapi["components"]["securitySchemes"]["bearerAuth"];
+    assert_eq!(scheme["scheme"], "bearer");
+    let farm = Farm::beyond(&["api"]);
+    for (route, methods) in openapi["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let takes = &operation["security"];
+            assert_eq!(takes.is_null(), method == "get", "{method} {route}");
+            if takes.is_null() {
+                continue;
+            }
+            // On loopback: nothing.
+            assert_eq!(takes[0], json!({}));
+            let other = match takes[1]["bearerAuth"][0].as_str() {
+                Some("user") => farm.token("worker"),
+                Some("worker") => farm.token("user"),
+                kind => panic!("{method} {route}: {kind:?}"),
+            };
+            let path = route.replace("{uuid}", &uuid());
+            let request = || farm.request(&method.to_uppercase(), &path);
+            for (request, status) in [(request(), 401), (request().bearer_auth(other), 403)] {
+                let response = request.send().await.unwrap();
+                assert_eq!(response.status(), status, "{method} {route}");
+                let error: Value = response.json().await.unwrap();
+                assert!(error["message"].is_string(), "{method} {route}: {error}");
+                shown.insert((method.clone(), route.clone(), status));
+            }
+        }
+    }
 }
 
 /// The first line that a request is answered with whose body never comes.

@@ -105,6 +105,18 @@ async fn collect(body: Body, most: usize) -> Result<Bytes, ApiError> {
     }
 }
 
+/// Reads a body that nobody wants, within reason: see [`DISCARDED`]. One that is announced and not
+/// sent before the answer to that is left alone.
+pub async fn discard(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        // It is too large or too slow for nothing at all, and was expected to be.
+        let _ = read(headers, body, 0, DISCARD_TIME).await;
+    }
+}
+
+/// Time for that: what is on its way already has come by then.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+
 fn too_slow(time: Duration) -> ApiError {
     let message = format!("the body did not arrive within {} s", time.as_secs());
     ApiError::new(StatusCode::REQUEST_TIMEOUT, message)

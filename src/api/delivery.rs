@@ -13,6 +13,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::Api;
+use super::access::Denied;
 use super::body::{self, Fields, parse_uuid};
 use super::error::ApiError;
 use super::fractals::{SPEC_FIELDS, find, in_path, unknown_field};
@@ -44,6 +45,7 @@ const NAME_CHARS: usize = 256;
         ("checksum" = Option<String>, Query, description = "with image/png: SHA-256 of the file; checked where given"),
     ),
     request_body(content(("image/png"), (ResultDoc = "application/json"))),
+    security((), ("bearerAuth" = ["worker"])),
     responses(
         (status = 200, description = "kept; if there was an image already, that one stays", body = FractalDoc),
         (status = 400, description = "not JSON, a field missing or unknown", body = ErrorDoc),
@@ -54,6 +56,7 @@ const NAME_CHARS: usize = 256;
         (status = 422, description = "checksum, size or dimensions do not match the image", body = ErrorDoc),
         (status = 503, description = "the store does not answer", body = ErrorDoc),
         (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Denied,
     ))]
 pub async fn deliver(
     State(api): State<Api>,

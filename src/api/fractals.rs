@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::access::Denied;
 use super::body::{Fields, parse_uuid, small_json_object};
 use super::error::ApiError;
 use super::query::ListQuery;
@@ -48,6 +49,7 @@ pub const SPEC_FIELDS: [&str; 10] = [
 /// Accept a fractal. Answered once it is on disk; it is rendered when its turn comes.
 #[utoipa::path(post, path = "/v1/fractal", tag = "fractals",
     request_body = NewFractalDoc,
+    security((), ("bearerAuth" = ["user"])),
     responses(
         (status = 201, description = "accepted and kept", body = FractalDoc,
          headers(("Location" = String, description = "address of the fractal"))),
@@ -59,6 +61,7 @@ pub const SPEC_FIELDS: [&str; 10] = [
         (status = 429, description = "too many fractals wait already", body = ErrorDoc),
         (status = 503, description = "the store does not answer", body = ErrorDoc),
         (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Denied,
     ))]
 pub async fn create(
     State(api): State<Api>,
@@ -68,7 +71,9 @@ pub async fn create(
     let fields = small_json_object(&headers, body).await?;
     let (uuid, draft) = new_fractal(fields)?;
     let fractal = api.farm.submit(uuid, &draft).await?;
-    let location = link::absolute(&headers, &format!("/v1/fractal/{}", fractal.uuid));
+    let location = api
+        .way
+        .absolute(&headers, &format!("/v1/fractal/{}", fractal.uuid));
     let mut response = (StatusCode::CREATED, Json(FractalDoc::from(fractal))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -143,7 +148,7 @@ pub async fn list(
     let total_pages = found.total.div_ceil(per_page);
     // The original calls an empty list's only page the first one, whatever was asked for.
     let page = if found.total == 0 { 1 } else { query.page };
-    let base = link::absolute(&headers, uri.path());
+    let base = api.way.absolute(&headers, uri.path());
     let links = link::pages(&base, page, total_pages, per_page, query.q.as_deref());
     let doc = ListDoc {
         num_results: found.total,
@@ -169,7 +174,9 @@ async fn single(api: &Api, headers: &HeaderMap, query: ListQuery) -> Result<Resp
         (None, _) => Err(ApiError::new(StatusCode::NOT_FOUND, "No result found")),
         (Some(_), Some(_)) => Err(ApiError::bad_request("Multiple results found")),
         (Some(fractal), None) => {
-            let location = link::absolute(headers, &format!("/v1/fractal/{}", fractal.uuid));
+            let location = api
+                .way
+                .absolute(headers, &format!("/v1/fractal/{}", fractal.uuid));
             let mut response = Json(document(api, fractal)).into_response();
             if let Ok(location) = HeaderValue::try_from(location) {
                 response.headers_mut().insert(header::LOCATION, location);
@@ -221,11 +228,13 @@ pub fn in_path(uuid: &str) -> Result<Uuid, ApiError> {
 /// Delete a fractal and its image. If it waits or is being rendered, it no longer is.
 #[utoipa::path(delete, path = "/v1/fractal/{uuid}", tag = "fractals",
     params(("uuid" = Uuid, Path)),
+    security((), ("bearerAuth" = ["user"])),
     responses(
         (status = 204, description = "gone"),
         (status = 404, description = "there is none", body = ErrorDoc),
         (status = 503, description = "the store does not answer", body = ErrorDoc),
         (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Denied,
     ))]
 pub async fn delete(
     State(api): State<Api>,
@@ -241,12 +250,14 @@ pub async fn delete(
 /// Queue a fractal again that has failed.
 #[utoipa::path(post, path = "/v1/fractal/{uuid}/retry", tag = "fractals",
     params(("uuid" = Uuid, Path)),
+    security((), ("bearerAuth" = ["user"])),
     responses(
         (status = 200, description = "it waits again", body = FractalDoc),
         (status = 404, description = "there is none", body = ErrorDoc),
         (status = 409, description = "it has not failed", body = ErrorDoc),
         (status = 503, description = "the store does not answer", body = ErrorDoc),
         (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Denied,
     ))]
 pub async fn retry(
     State(api): State<Api>,

@@ -1,13 +1,43 @@
-//! Addresses in answers.
+//! Addresses in answers, and how clients come to know this server.
 
 use axum::http::{HeaderMap, header};
 
-/// `path` as a full address at the host the client asked for, as the original gives it.
-pub fn absolute(headers: &HeaderMap, path: &str) -> String {
-    let host = headers.get(header::HOST);
-    match host.and_then(|host| host.to_str().ok()) {
-        Some(host) => format!("http://{host}{path}"),
-        None => path.to_owned(),
+/// What stands between clients and this server.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    pub tls: bool,
+    /// A proxy says how it was addressed itself.
+    pub behind_proxy: bool,
+}
+
+impl Way {
+    /// `path` as a full address at the host the client asked for, as the original gives it.
+    pub fn absolute(self, headers: &HeaderMap, path: &str) -> String {
+        match self.host(headers) {
+            Some(host) => format!("{}://{host}{path}", self.scheme(headers)),
+            None => path.to_owned(),
+        }
+    }
+
+    /// The host, with its port, that the client asked for.
+    pub fn host(self, headers: &HeaderMap) -> Option<&str> {
+        self.forwarded(headers, "x-forwarded-host")
+            .or_else(|| headers.get(header::HOST)?.to_str().ok())
+    }
+
+    fn scheme(self, headers: &HeaderMap) -> &'static str {
+        match self.forwarded(headers, "x-forwarded-proto") {
+            Some("https") => "https",
+            None if self.tls => "https",
+            _ => "http",
+        }
+    }
+
+    fn forwarded<'h>(self, headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+        headers
+            .get(name)
+            .filter(|_| self.behind_proxy)
+            .and_then(|value| value.to_str().ok())
     }
 }
 
@@ -49,6 +79,26 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxy_is_believed_only_where_there_is_one() {
+        let mut headers = HeaderMap::new();
+        let absolute = |headers: &HeaderMap, tls, behind_proxy| {
+            let way = Way { tls, behind_proxy };
+            way.absolute(headers, "/f")
+        };
+        assert_eq!(absolute(&headers, false, false), "/f");
+        for (name, value) in [
+            ("host", "127.0.0.1:8080"),
+            ("x-forwarded-host", "farm.example"),
+            ("x-forwarded-proto", "https"),
+        ] {
+            headers.insert(name, axum::http::HeaderValue::from_static(value));
+        }
+        assert_eq!(absolute(&headers, false, false), "http://127.0.0.1:8080/f");
+        assert_eq!(absolute(&headers, true, false), "https://127.0.0.1:8080/f");
+        assert_eq!(absolute(&headers, false, true), "https://farm.example/f");
+    }
 
     #[test]
     fn links_are_the_originals() {

@@ -2,6 +2,7 @@
 //!
 //! The original's routes and documents, without its faults; `/v1/openapi.json` describes them.
 
+mod access;
 mod body;
 mod delivery;
 mod error;
@@ -14,6 +15,7 @@ mod pages;
 mod query;
 mod request;
 pub mod serve;
+mod tls;
 
 use std::sync::Arc;
 
@@ -30,6 +32,11 @@ use utoipa_axum::routes;
 use crate::farm::Farm;
 use crate::wire::ProgressDoc;
 
+pub use access::Access;
+use access::TokenScheme;
+pub use link::Way;
+pub use tls::{Tls, TlsError};
+
 /// What handlers share.
 #[derive(Clone)]
 pub struct Api {
@@ -37,6 +44,7 @@ pub struct Api {
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    way: Way,
     stop: CancellationToken,
 }
 
@@ -47,17 +55,20 @@ pub struct Api {
         description = "A fractal render farm: create fractals, watch them being rendered, fetch the images."
     ),
     // What no answer but the stream of events has.
-    components(schemas(ProgressDoc))
+    components(schemas(ProgressDoc)),
+    modifiers(&TokenScheme)
 )]
 struct Description;
 
 /// All routes. Event streams end, and readiness with them, when `stop` is cancelled.
-pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
+pub fn router(farm: Arc<Farm>, access: Access, way: Way, stop: CancellationToken) -> Router {
+    let access = Arc::new(access);
     let api = Api {
         hub: Arc::new(events::Hub::start(&farm, stop.clone())),
         farm,
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
         downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
+        way,
         stop,
     };
     let (documented, openapi) = OpenApiRouter::with_openapi(Description::openapi())
@@ -84,7 +95,14 @@ pub fn router(farm: Arc<Farm>, stop: CancellationToken) -> Router {
     // Around the whole router, not each route: it adds to answers only after its own layers.
     Router::new()
         .fallback_service(routes)
-        .layer(middleware::from_fn(request::guard))
+        .layer(middleware::from_fn_with_state(
+            access.clone(),
+            access::admit,
+        ))
+        .layer(middleware::from_fn_with_state(
+            (access, way),
+            request::guard,
+        ))
         .layer(middleware::from_fn(request::dress))
         .layer(middleware::from_fn(request::identify))
 }

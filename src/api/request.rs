@@ -1,22 +1,24 @@
 //! What every request goes through: an id, a line in the log, and a guard for the browser's sake.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::error::ApiError;
+use super::{Access, Way};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, or keeps the one that a proxy gave it; logs how it ended.
 ///
-/// Writes and errors are logged at the usual level, what only reads at `debug`.
+/// Writes and errors are logged at the usual level, what only reads at `debug`; and so is who lacks
+/// a token, of which [`super::access`] tells as much as is good.
 pub async fn identify(request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(new_id);
@@ -29,6 +31,8 @@ pub async fn identify(request: Request, next: Next) -> Response {
     let _in_span = span.enter();
     if status.is_server_error() {
         tracing::error!(%method, path, status = status.as_u16(), ms, "answered");
+    } else if status == StatusCode::UNAUTHORIZED {
+        tracing::debug!(%method, path, status = status.as_u16(), ms, "answered");
     } else if status.is_client_error() || !method.is_safe() {
         tracing::info!(%method, path, status = status.as_u16(), ms, "answered");
     } else {
@@ -61,22 +65,34 @@ fn new_id() -> HeaderValue {
 /// Keeps other sites' pages, open in a browser on this machine, from writing.
 ///
 /// Browsers send `Origin` with such requests; and a site that points its own name at this machine
-/// still sends that name as `Host`.
-pub async fn guard(request: Request, next: Next) -> Response {
+/// still sends that name as `Host`. Where tokens are asked for a server may have any name: such a
+/// site has no token.
+pub async fn guard(
+    State((access, way)): State<(Arc<Access>, Way)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
     if !request.method().is_safe() {
-        let host = text(headers, header::HOST).unwrap_or_default();
-        if !is_own_name(host) {
+        let host = way.host(headers).unwrap_or_default();
+        if !access.asks() && !is_own_name(host) {
             let message = format!("requests that write must name this host, not {host:?}");
             return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
         }
         let origin = text(headers, header::ORIGIN);
-        if let Some(origin) = origin.filter(|origin| *origin != format!("http://{host}")) {
+        if let Some(origin) = origin.filter(|origin| !is_page_of(host, origin)) {
             let message = format!("pages of {origin} may not write here");
             return ApiError::new(StatusCode::FORBIDDEN, message).into_response();
         }
     }
     next.run(request).await
+}
+
+fn is_page_of(host: &str, origin: &str) -> bool {
+    let name = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    name == Some(host)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

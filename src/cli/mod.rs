@@ -16,6 +16,7 @@ mod render;
 mod retry;
 mod show;
 mod spec;
+mod token;
 mod watch;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ Examples:
   faafo list --status done                what there is
   faafo get UUID -o picture.png           fetch an image
   faafo watch                             see what the farm does
+  faafo token                             what others need to create fractals here
   faafo render --c-re=-0.4 --c-im=0.6 -o picture.png    render without any farm
 ";
 
@@ -68,6 +70,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Watch what the farm does
     Watch(watch::WatchArgs),
+    /// Show or replace the tokens of a farm on this machine
+    Token(token::TokenArgs),
     /// Render a picture to a file, without a farm
     Render(render::RenderArgs),
 }
@@ -128,6 +132,7 @@ fn run(command: Command) -> Done {
     match command {
         Command::All(args) => node::all(args),
         Command::Api(args) => node::api(args),
+        Command::Token(args) => token::run(args),
         Command::Render(args) => on_network(render::run(args)),
         Command::Create(args) => on_network(create::run(args)),
         Command::List(args) => on_network(list::run(args)),

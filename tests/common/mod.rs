@@ -36,6 +36,12 @@ impl Farm {
         Farm::with(&["api"])
     }
 
+    /// A farm that listens on all addresses, and so asks for tokens.
+    pub fn beyond(args: &[&str]) -> Farm {
+        let everywhere = ["--listen-address", "0.0.0.0"];
+        Farm::with(&[args, &everywhere].concat())
+    }
+
     pub fn with(args: &[&str]) -> Farm {
         let folder = TempDir::new().unwrap();
         let mut farm = Farm::on(folder.path(), args);
@@ -80,6 +86,24 @@ impl Farm {
             log,
             http: client(),
         }
+    }
+
+    /// The same farm by another address, reached by another client.
+    pub fn reached_at(mut self, base: String, http: reqwest::Client) -> Farm {
+        self.base = base;
+        self.http = http;
+        self
+    }
+
+    /// The token of a kind, `user` or `worker`, that the farm has made.
+    pub fn token(&self, kind: &str) -> String {
+        let token = std::fs::read_to_string(self.data.join("tokens").join(kind));
+        token.unwrap().trim_end().to_owned()
+    }
+
+    /// All that was logged since the farm was ready.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
     }
 
     pub fn port(&self) -> u16 {
@@ -160,10 +184,10 @@ impl Farm {
         }
     }
 
-    /// Waits until the farm has logged this message.
+    /// Waits until the farm has logged a message that begins like this.
     pub async fn until_logged(&self, message: &str) {
         let begun = Instant::now();
-        let said = |line: &Value| line["message"] == message;
+        let said = |line: &Value| line["message"].as_str().unwrap_or("").starts_with(message);
         while !self.log.lock().unwrap().iter().any(said) {
             assert!(begun.elapsed() < PATIENCE, "{message:?} is never logged");
             tokio::time::sleep(Duration::from_millis(10)).await;
