@@ -1,15 +1,19 @@
 //! The client's side of HTTP v1.
 
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Failure;
+use crate::config;
+use crate::tokens::{self, Kind, Place, Token};
 use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
 
 #[derive(Args, Clone, Debug)]
@@ -22,6 +26,22 @@ pub struct ClientArgs {
         default_value = "http://127.0.0.1:8080"
     )]
     endpoint_url: Url,
+
+    /// Authorities to trust instead of the system's, in PEM
+    #[arg(long, env = "FAAFO_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+/// For commands that change something.
+#[derive(Args, Clone, Debug)]
+pub struct WriteArgs {
+    #[command(flatten)]
+    farm: ClientArgs,
+
+    /// File with the farm's token, if it asks for one; `-` is standard input [default: that of this
+    /// machine's farm]
+    #[arg(long, env = "FAAFO_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// A server has this long to accept a connection, and to begin an answer.
@@ -32,6 +52,14 @@ const ANSWER_TIME: Duration = Duration::from_secs(60);
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    token: Option<Known>,
+}
+
+/// A token, and where it was found.
+#[derive(Clone)]
+struct Known {
+    token: Token,
+    file: PathBuf,
 }
 
 /// An error status, and the server's words for it.
@@ -58,19 +86,50 @@ impl Client {
             .connect_timeout(CONNECT_TIME)
             .read_timeout(ANSWER_TIME)
             .user_agent(concat!("faafo/", env!("CARGO_PKG_VERSION")));
-        if base.scheme() == "http" {
+        match &args.ca_file {
+            Some(file) => http = http.tls_certs_only(authorities(file)?),
             // Otherwise a system without certificates could not even talk plain HTTP.
-            http = http.tls_certs_only([]);
+            None if base.scheme() == "http" => http = http.tls_certs_only([]),
+            None => {}
         }
-        let http = http
-            .build()
-            .context("cannot prepare TLS; are certificates installed (package ca-certificates)?")?;
-        Ok(Client { http, base })
+        let http = http.build().context(
+            "cannot prepare TLS; are certificates installed (package ca-certificates)? \
+             Else name your own with --ca-file",
+        )?;
+        Ok(Client {
+            http,
+            base,
+            token: None,
+        })
+    }
+
+    /// One that may change something, if the farm lets it.
+    pub fn writing(args: &WriteArgs) -> Result<Self, Failure> {
+        let mut client = Client::new(&args.farm)?;
+        client.token = match &args.token_file {
+            Some(file) => {
+                let token = match file.as_os_str() == "-" {
+                    true => tokens::read_from(std::io::stdin().lock())?,
+                    false => tokens::read(file)?,
+                };
+                let file = file.clone();
+                Some(Known { token, file })
+            }
+            None if is_here(&client.base) => own_token(),
+            None => None,
+        };
+        Ok(client)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let base = self.base.as_str().trim_end_matches('/');
-        self.http.request(method, format!("{base}{path}"))
+        let reads = method.is_safe();
+        let request = self.http.request(method, format!("{base}{path}"));
+        match &self.token {
+            // Sent no oftener than it is needed.
+            Some(known) if !reads => request.bearer_auth(known.token.expose()),
+            _ => request,
+        }
     }
 
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
@@ -84,6 +143,14 @@ impl Client {
         }
         let seconds = response.headers().get(header::RETRY_AFTER);
         let retry_after = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(anyhow!(Refused {
+                status,
+                message: self.locked_out(),
+                field: None,
+                retry_after: None,
+            }));
+        }
         let (message, field) = match response.json::<ErrorDoc>().await {
             Ok(doc) => (doc.message, doc.field),
             Err(_) => (format!("{} answered {status}", self.base), None),
@@ -94,6 +161,21 @@ impl Client {
             field,
             retry_after: retry_after.map(Duration::from_secs),
         }))
+    }
+
+    fn locked_out(&self) -> String {
+        let base = &self.base;
+        match &self.token {
+            None => format!(
+                "{base} asks for a token: name a file that holds it with --token-file or \
+                 FAAFO_TOKEN_FILE; `faafo token` prints it on the farm's machine"
+            ),
+            Some(Known { file, .. }) => format!(
+                "{base} does not take the token in {}: `faafo token` prints the right one on the \
+                 farm's machine, and --token-file names a file that holds it",
+                file.display()
+            ),
+        }
     }
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
@@ -114,10 +196,15 @@ impl Client {
         while let Some(source) = cause.source() {
             cause = source;
         }
-        anyhow!(
-            "cannot reach a farm at {base}: {cause}; \
-             start one with `faafo all`, or name another with --endpoint-url"
-        )
+        let hint = match tls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                "call the farm by a name in its certificate, and name the authority that signed \
+                 it with --ca-file, if that is your own"
+            }
+            Some(_) => "if it speaks no HTTPS, write http://",
+            None => "start one with `faafo all`, or name another with --endpoint-url",
+        };
+        anyhow!("cannot reach a farm at {base}: {cause}; {hint}")
     }
 
     pub async fn create(&self, fractal: &NewFractalDoc) -> anyhow::Result<FractalDoc> {
@@ -158,6 +245,54 @@ impl Client {
     pub async fn events(&self) -> anyhow::Result<Response> {
         self.send(self.request(Method::GET, "/v1/events")).await
     }
+}
+
+/// What went wrong with the encryption, if that is it.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    // Which does not count what it holds among its sources.
+    let io = error.downcast_ref::<std::io::Error>();
+    match io.and_then(|error| error.get_ref()) {
+        Some(held) => tls_error(held),
+        None => tls_error(error.source()?),
+    }
+}
+
+fn authorities(file: &Path) -> Result<Vec<Certificate>, Failure> {
+    let cannot = || format!("cannot read the authorities {}", file.display());
+    let pem = std::fs::read(file).with_context(cannot)?;
+    let certificates = Certificate::from_pem_bundle(&pem).with_context(cannot)?;
+    if certificates.is_empty() {
+        let message = "there is no certificate in it; they must be in PEM";
+        return Err(anyhow!(message).context(cannot()).into());
+    }
+    Ok(certificates)
+}
+
+/// Whether an address leads no further than this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let ip = host.trim_start_matches('[').trim_end_matches(']');
+            ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        None => false,
+    }
+}
+
+/// The token of this machine's farm, if whoever runs this may read it.
+fn own_token() -> Option<Known> {
+    let data = match std::env::var_os("FAAFO_DATA_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => config::default_data_dir().ok()?,
+    };
+    let place = Place::own(Kind::User, &data);
+    let token = place.read().ok()?;
+    let file = place.path().to_owned();
+    Some(Known { token, file })
 }
 
 /// How often a request that did not get through is sent again, and the first pause before that.
@@ -209,5 +344,29 @@ pub fn failure(error: anyhow::Error) -> Failure {
             refused.message
         )),
         _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machines_farm_gets_its_token_unasked() {
+        for here in [
+            "http://localhost:1",
+            "https://127.0.0.1",
+            "http://[::1]:8080",
+        ] {
+            assert!(is_here(&here.parse().unwrap()), "{here}");
+        }
+        for elsewhere in [
+            "http://localhost.example",
+            "http://192.0.2.1",
+            "http://0.0.0.0:8080",
+            "http://127.0.0.1.example",
+        ] {
+            assert!(!is_here(&elsewhere.parse().unwrap()), "{elsewhere}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use uuid::Uuid;
 
-use super::client::{self, Client, ClientArgs, Refused};
+use super::client::{self, Client, Refused, WriteArgs};
 use super::output::{self, Format, FractalWriter};
 use super::progress::{PICTURE, bar, steps};
 use super::spec::{SpecArgs, whole_between};
@@ -53,7 +53,7 @@ pub struct CreateArgs {
     format: Option<Format>,
 
     #[command(flatten)]
-    client: ClientArgs,
+    client: WriteArgs,
 
     // Last: its headings go for whatever follows.
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub struct CreateArgs {
 const CONCURRENT: usize = 32;
 
 pub async fn run(args: CreateArgs) -> Done {
-    let client = Client::new(&args.client)?;
+    let client = Client::writing(&args.client)?;
     let mut random = rand::rng();
     let tasks = match args.tasks {
         Some(tasks) => tasks,

@@ -1,9 +1,10 @@
 //! `faafo delete`.
 
 use clap::Args;
+use reqwest::StatusCode;
 use uuid::Uuid;
 
-use super::client::{Client, ClientArgs, failure};
+use super::client::{Client, WriteArgs, failure, is_status};
 use super::{Done, Failure, output};
 
 #[derive(Args)]
@@ -16,11 +17,11 @@ pub struct DeleteArgs {
     uuids: Vec<Uuid>,
 
     #[command(flatten)]
-    client: ClientArgs,
+    client: WriteArgs,
 }
 
 pub async fn run(args: DeleteArgs) -> Done {
-    let client = Client::new(&args.client)?;
+    let client = Client::writing(&args.client)?;
     each(args.uuids, async |uuid| client.delete(uuid).await).await
 }
 
@@ -32,6 +33,8 @@ pub async fn each(uuids: Vec<Uuid>, act: impl AsyncFn(Uuid) -> anyhow::Result<()
     for uuid in uuids {
         match act(uuid).await {
             Ok(()) => output::print(&format!("{uuid}\n"))?,
+            // The others would hear the same.
+            Err(error) if is_status(&error, StatusCode::UNAUTHORIZED) => return Err(error.into()),
             Err(error) if alone => return Err(failure(error)),
             Err(error) => {
                 eprintln!("faafo: {uuid}: {error:#}");

@@ -4,7 +4,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::Done;
-use super::client::{Client, ClientArgs};
+use super::client::{Client, WriteArgs};
 use super::delete::each;
 
 #[derive(Args)]
@@ -13,10 +13,10 @@ pub struct RetryArgs {
     uuids: Vec<Uuid>,
 
     #[command(flatten)]
-    client: ClientArgs,
+    client: WriteArgs,
 }
 
 pub async fn run(args: RetryArgs) -> Done {
-    let client = Client::new(&args.client)?;
+    let client = Client::writing(&args.client)?;
     each(args.uuids, async |uuid| client.retry(uuid).await.map(drop)).await
 }
