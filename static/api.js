@@ -1,13 +1,19 @@
 // The farm's HTTP interface, one function an operation. Whatever goes wrong is thrown as ApiError.
 
+import * as token from "./token.js";
+
 const ROOT = "/v1/fractal";
 
 export class ApiError extends Error {
-  /** `status` is 0 when the farm could not be reached; `field` names the value it refused, if one. */
-  constructor(message, status, field) {
+  /**
+   * `status` is 0 when the farm could not be reached; `field` names the value it refused, if one;
+   * `locked`: it wants a token, or another one.
+   */
+  constructor(message, status, field, locked = false) {
     super(message);
     this.status = status;
     this.field = field;
+    this.locked = locked;
   }
 }
 
@@ -22,10 +28,24 @@ async function request(path, options = {}) {
   // A proxy in between may answer with something that is no JSON.
   const body = await response.json().catch(() => null);
   if (!response.ok) {
-    throw new ApiError(body?.message ?? `The farm answered ${response.status}.`, response.status, body?.field);
+    const locked = response.headers.has("WWW-Authenticate");
+    throw new ApiError(body?.message ?? `The farm answered ${response.status}.`, response.status, body?.field, locked);
   }
   if (body === null) throw new ApiError("The farm's answer could not be read.", response.status);
   return body;
+}
+
+/** A request that changes something: where the farm wants a token, the reader is asked for it. */
+async function change(path, options) {
+  for (;;) {
+    const sent = token.current();
+    const headers = sent ? { ...options.headers, Authorization: `Bearer ${sent}` } : options.headers;
+    try {
+      return await request(path, { ...options, headers });
+    } catch (error) {
+      if (!error.locked || !(await token.ask(sent, error.message))) throw error;
+    }
+  }
 }
 
 const at = (uuid) => `${ROOT}/${encodeURIComponent(uuid)}`;
@@ -56,12 +76,12 @@ export function list({ statuses, from, ascending = false, page = 1, size }) {
 export const get = (uuid) => request(at(uuid));
 
 export const create = (draft) =>
-  request(ROOT, {
+  change(ROOT, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(draft),
   });
 
-export const remove = (uuid) => request(at(uuid), { method: "DELETE" });
+export const remove = (uuid) => change(at(uuid), { method: "DELETE" });
 
-export const retry = (uuid) => request(`${at(uuid)}/retry`, { method: "POST" });
+export const retry = (uuid) => change(`${at(uuid)}/retry`, { method: "POST" });

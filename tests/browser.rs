@@ -685,6 +685,89 @@ async fn a_phone_has_room_for_what_waits() {
     browser.leave(&[]).await;
 }
 
+/// Asks for a fractal in the form.
+async fn submit(browser: &Browser) {
+    browser.click("#new").await;
+    fill_in(browser, &[("width", "16"), ("height", "16")]).await;
+    browser.click("#create-submit").await;
+}
+
+async fn answer_token(browser: &Browser, token: &str) {
+    browser.sees("#token").await;
+    browser.fill("#token-form [name=token]", token).await;
+    browser.press(Key::Enter).await;
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for_once_and_remembered() {
+    let farm = Farm::beyond(&["all", "--workers", "1"]);
+    // An address that browsers know.
+    let base = format!("http://127.0.0.1:{}", farm.port());
+    let farm = farm.reached_at(base, common::client());
+    let token = farm.token("user");
+    let browser = Browser::gallery(&farm).await;
+    browser.sees_no("#forget").await;
+    submit(&browser).await;
+    browser.sees("#token").await;
+    browser.sees_no("#token-error").await;
+    browser.screenshot("token").await;
+    answer_token(&browser, "no-token-of-this-farm").await;
+    let complaint = |text: &str| format!("text('#token-error').includes({})", json!(text));
+    browser.until(&complaint("not the farm's user token")).await;
+    answer_token(&browser, &farm.token("worker")).await;
+    browser.until(&complaint("only delivers images")).await;
+    answer_token(&browser, &token).await;
+    browser.sees_no("#token").await;
+    browser.sees_no("#create").await;
+    browser.sees(".card[data-status=done]").await;
+
+    // After a reload, too, and for whatever else is to be changed.
+    browser.goto("/").await;
+    browser.live().await;
+    browser.sees("#forget").await;
+    submit(&browser).await;
+    browser
+        .until("$$('.card[data-status=done]').length === 2")
+        .await;
+    browser.click("#grid .card a").await;
+    browser.click("#view-delete").await;
+    browser.click("#confirm-yes").await;
+    browser
+        .until("$$('.card[data-status=done]').length === 1")
+        .await;
+
+    // A new token is asked for, and it is possible to have none.
+    let rotated = Command::new(FAAFO)
+        .args(["token", "--rotate", "--data-dir"])
+        .arg(&farm.data)
+        .output();
+    assert!(rotated.unwrap().status.success());
+    submit(&browser).await;
+    browser.until(&complaint("not the farm's user token")).await;
+    answer_token(&browser, &farm.token("user")).await;
+    browser
+        .until("$$('.card[data-status=done]').length === 2")
+        .await;
+    shrink(&browser).await;
+    fits(&browser).await;
+    browser.screenshot("phone-token").await;
+    browser.click("#forget").await;
+    browser.sees_no("#forget").await;
+    browser.focused("#new").await;
+    assert!(
+        browser
+            .value::<bool>("localStorage.length === 0 && document.cookie === ''")
+            .await
+    );
+    submit(&browser).await;
+    browser.sees("#token").await;
+    fits(&browser).await;
+    browser.click("#token-cancel").await;
+    browser.sees("#create-error").await;
+    assert_eq!(farm.counts().await["done"], 2);
+    browser.leave(&[&answered(401), &answered(403)]).await;
+}
+
 #[tokio::test]
 async fn a_page_that_reached_out_or_broke_its_policy_would_be_noticed() {
     let farm = Farm::all();
