@@ -2,6 +2,7 @@
 //! spec in -> row -> task -> pixels -> row -> out.
 
 pub mod api; //      HTTP: routes, errors, events, pages
+pub mod bench; //    how fast this machine renders
 pub mod cli; //      the command line: one file a command
 pub mod config; //   settings: flags, else environment, else file, else default
 mod demo; //         ten fractals for an empty gallery

@@ -571,3 +571,40 @@ fn ctrl_c_ends_a_render_into_a_pipe_that_nobody_reads() {
     }
     assert_eq!(render.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn bench_tells_what_the_machine_does() {
+    let output = Command::new(FAAFO)
+        .args(["bench", "--quick", "-f", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let positive = |value: &serde_json::Value| value.as_f64().is_some_and(|value| value > 0.0);
+    for path in report["paths"].as_array().unwrap() {
+        assert!(positive(&path["limit"]), "{path}");
+        for set in path["sets"].as_array().unwrap() {
+            assert!(
+                positive(&set["rate"]) && positive(&set["share_of_limit"]),
+                "{set}"
+            );
+        }
+    }
+    assert!(positive(&report["large"]["seconds"]), "{report}");
+    assert!(positive(&report["mix"]["tasks_per_second"]), "{report}");
+    // A cycle is found after a few hundred of 100,000 iterations.
+    assert!(
+        report["shortcuts"][1]["times_faster"].as_f64().unwrap() > 10.0,
+        "{report}"
+    );
+
+    let table = Command::new(FAAFO)
+        .args(["bench", "--quick"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(
+        table.contains("portable") && table.contains("To paste:"),
+        "{table}"
+    );
+}

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 bad usage.
 
+mod bench;
 mod client;
 mod create;
 mod delete;
@@ -34,6 +35,7 @@ Examples:
   faafo watch                             see what the farm does
   faafo token                             what others need to create fractals here
   faafo render --c-re=-0.4 --c-im=0.6 -o picture.png    render without any farm
+  faafo bench                             how fast is this machine?
 ";
 
 #[derive(Parser)]
@@ -74,6 +76,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Render a picture to a file, without a farm
     Render(render::RenderArgs),
+    /// Measure how fast this machine renders
+    Bench(bench::BenchArgs),
 }
 
 /// How a command ends that does not succeed.
@@ -133,6 +137,7 @@ fn run(command: Command) -> Done {
         Command::All(args) => node::all(args),
         Command::Api(args) => node::api(args),
         Command::Token(args) => token::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Render(args) => on_network(render::run(args)),
         Command::Create(args) => on_network(create::run(args)),
         Command::List(args) => on_network(list::run(args)),

@@ -63,19 +63,16 @@ pub fn render_to_vec(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, R
     Ok(bytes)
 }
 
-/// Palette indices alone, on one core: what the renderer is measured by.
+/// Palette indices alone, row by row into `indices`, on one core: what the renderer is measured by.
+/// There must be room for `width * height` of them.
 pub fn indices(
     spec: &FractalSpec,
     path: Path,
     shortcuts: Shortcuts,
-) -> Result<Vec<u8>, RenderError> {
+    indices: &mut [u8],
+) -> Result<(), RenderError> {
     let picture = Picture::new(spec, path, shortcuts).on_one_core();
-    let mut indices = Vec::with_capacity(spec.width as usize * spec.height as usize);
-    picture.bands(spec.height as usize, &Control::default(), |band| {
-        indices.extend_from_slice(band);
-        Ok(())
-    })?;
-    Ok(indices)
+    picture.whole(indices, &Control::default())
 }
 
 /// How many steps the definition takes for the whole picture.

@@ -123,8 +123,21 @@ impl Picture {
         Ok(())
     }
 
+    /// Fills `indices` with the whole picture.
+    pub fn whole(&self, indices: &mut [u8], control: &Control) -> Result<(), RenderError> {
+        if !self.symmetric {
+            return self.paint(0, indices, control);
+        }
+        let pixels = indices.len();
+        let half = self.grid.height().div_ceil(2) as usize * self.grid.width();
+        let (upper, lower) = indices.split_at_mut(half);
+        self.paint(0, upper, control)?;
+        unfold(upper, pixels, half, lower, control);
+        Ok(())
+    }
+
     /// Fills `band`, whole rows from row `first` on.
-    pub fn paint(&self, first: u32, band: &mut [u8], control: &Control) -> Result<(), RenderError> {
+    fn paint(&self, first: u32, band: &mut [u8], control: &Control) -> Result<(), RenderError> {
         let width = self.grid.width();
         let rows = (piece_pixels(self.grid.iterations) / width).max(1);
         let piece = |(piece, indices): (usize, &mut [u8])| {

@@ -118,7 +118,8 @@ fn check(spec: &FractalSpec) {
         let expected = indices_by_definition(&spec);
         for path in Path::available() {
             for shortcuts in [Shortcuts::default(), NO_SHORTCUTS] {
-                let found = indices(&spec, path, shortcuts).unwrap();
+                let mut found = vec![0xff; expected.len()];
+                indices(&spec, path, shortcuts, &mut found).unwrap();
                 assert_eq!(found, expected, "{path} {shortcuts:?} {spec:?}");
             }
         }
