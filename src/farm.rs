@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::events::{Event, Events};
 use crate::fractal::{Draft, Fractal, Limits, Outcome, Refusal, RowId, Status};
+use crate::metrics::FarmMetrics;
 use crate::queue::{Queue, Task};
 use crate::render::constant;
 use crate::running::Running;
@@ -45,6 +47,7 @@ pub struct Farm {
     queue: Arc<dyn Queue>,
     running: Arc<Running>,
     events: Events,
+    metrics: FarmMetrics,
     policy: Policy,
 }
 
@@ -86,11 +89,14 @@ impl Farm {
         // The queue holds the store: if the store held it as well, neither would ever be closed.
         let (listening, news) = (Arc::downgrade(&queue), events.clone());
         let renders = running.clone();
+        let metrics = FarmMetrics::default();
+        let counted = metrics.clone();
         store.listen(Box::new(move |event| {
             if let Some(queue) = listening.upgrade() {
                 follow_up(&*queue, &event);
             }
             renders.follow(&event);
+            counted.follow(&event);
             news.publish(event);
         }));
         Ok(Farm {
@@ -98,12 +104,17 @@ impl Farm {
             queue,
             running,
             events,
+            metrics,
             policy,
         })
     }
 
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    pub fn metrics(&self) -> &FarmMetrics {
+        &self.metrics
     }
 
     pub fn counts(&self) -> watch::Receiver<Counts> {
@@ -122,6 +133,19 @@ impl Farm {
         self.store.search(search, skip, count).await
     }
 
+    /// When the oldest of the waiting fractals was accepted.
+    pub async fn oldest_waiting(&self) -> Result<Option<Timestamp>> {
+        loop {
+            let Some(oldest) = self.store.waiting(0, 1).await?.pop() else {
+                return Ok(None);
+            };
+            // Deleted in between, it leaves the place to another.
+            if let Some(fractal) = self.store.get(oldest.uuid).await? {
+                return Ok(Some(fractal.created_at));
+            }
+        }
+    }
+
     /// Accepts a fractal, or says what is wrong with it. `Ok` means kept.
     pub async fn submit(&self, uuid: Uuid, draft: &Draft) -> Result<Fractal, SubmitError> {
         let limits = self.policy.limits;
@@ -136,7 +160,10 @@ impl Farm {
     /// Gives a fractal that has failed another set of attempts.
     pub async fn retry(&self, uuid: Uuid) -> Result<Retried> {
         Ok(match self.store.retry(uuid).await? {
-            Some((fractal, true)) => Retried::Queued(Box::new(fractal)),
+            Some((fractal, true)) => {
+                self.metrics.retried();
+                Retried::Queued(Box::new(fractal))
+            }
             Some((fractal, false)) => Retried::NotFailed(fractal.status),
             None => Retried::Gone,
         })
@@ -160,8 +187,9 @@ impl Farm {
 
     /// Returns a task that was begun and not carried out. The attempt does not count.
     pub async fn give_back(&self, row: RowId) -> Result<()> {
-        if self.store.give_back(row).await?.is_none() {
-            self.queue.settled(row);
+        match self.store.give_back(row).await? {
+            Some(_) => self.metrics.given_back(),
+            None => self.queue.settled(row),
         }
         Ok(())
     }
@@ -191,8 +219,9 @@ impl Farm {
     /// Notes that an attempt failed: the fractal waits again, or has failed for good.
     pub async fn fail(&self, row: RowId, reason: String) -> Result<()> {
         let most = self.policy.attempts;
-        if self.store.fail(row, reason, most).await?.is_none() {
-            self.queue.settled(row);
+        match self.store.fail(row, reason, most).await? {
+            Some(_) => self.metrics.attempt_failed(),
+            None => self.queue.settled(row),
         }
         Ok(())
     }

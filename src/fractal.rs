@@ -44,6 +44,17 @@ pub struct FractalSpec {
     pub palette: Palette,
 }
 
+impl FractalSpec {
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    /// Most escape steps that the picture may take. Within the limits it never overflows.
+    pub fn work(&self) -> u64 {
+        self.pixels().saturating_mul(u64::from(self.iterations))
+    }
+}
+
 /// A picture as somebody asks for it: nothing in here has been checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draft {

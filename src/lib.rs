@@ -9,6 +9,7 @@ mod demo; //         ten fractals for an empty gallery
 pub mod events; //   what happens to fractals, for whoever watches
 pub mod farm; //     the life of a fractal: row first, then queue, then news
 pub mod fractal; //  the domain: specs, limits, status
+pub mod metrics; //  what a node counts and times, for Prometheus
 pub mod names; //    host names in a static binary
 pub mod node; //     a running node: what a role starts, and how it stops
 pub mod queue; //    the hint: tasks to do

@@ -13,6 +13,7 @@ use crate::api::{self, Access, Tls, TlsError, Way};
 use crate::config::{Config, LogFormat};
 use crate::demo;
 use crate::farm::Farm;
+use crate::metrics::Metrics;
 use crate::queue::LocalQueue;
 use crate::render;
 use crate::store::{OpenError, Sqlite, Store, StoreError};
@@ -89,15 +90,27 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
         }
         None => (None, Made::new()),
     };
+    let mut metrics = Metrics::default();
+    metrics.add(store.metrics());
     let farm = Arc::new(Farm::open(store, LocalQueue::start, config.policy).await?);
+    metrics.add(farm.metrics());
     let workers = role.renders.then(|| start_workers(&config, &farm));
+    if let Some(workers) = &workers {
+        metrics.add(workers.metrics());
+    }
 
     let stop = CancellationToken::new();
     let way = Way {
         tls: tls.is_some(),
         behind_proxy: config.behind_proxy,
     };
-    let app = api::router(farm.clone(), Access::new(keeper), way, stop.clone());
+    let app = api::router(
+        farm.clone(),
+        Access::new(keeper),
+        way,
+        metrics,
+        stop.clone(),
+    );
     if role.demo
         && let Err(error) = demo::fill(&farm).await
     {

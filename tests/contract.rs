@@ -131,6 +131,7 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
         case("get", "/v1/events", "/v1/events", 200),
         case("get", "/livez", "/livez", 200),
         case("get", "/readyz", "/readyz", 200),
+        case("get", "/metrics", "/metrics", 200),
     ]
 }
 

@@ -55,6 +55,11 @@ impl Hub {
             stop,
         }
     }
+
+    /// Clients that listen.
+    pub fn listeners(&self) -> usize {
+        self.frames.receiver_count()
+    }
 }
 
 async fn pump(mut events: broadcast::Receiver<Arc<Event>>, frames: broadcast::Sender<Bytes>) {

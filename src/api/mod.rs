@@ -11,6 +11,7 @@ mod fractals;
 mod health;
 mod images;
 mod link;
+mod metrics;
 mod pages;
 mod query;
 mod request;
@@ -30,6 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::farm::Farm;
+use crate::metrics::{HttpMetrics, Metrics};
 use crate::wire::ProgressDoc;
 
 pub use access::Access;
@@ -41,6 +43,7 @@ pub use tls::{Tls, TlsError};
 #[derive(Clone)]
 pub struct Api {
     farm: Arc<Farm>,
+    metrics: Arc<Metrics>,
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
@@ -60,12 +63,22 @@ pub struct Api {
 )]
 struct Description;
 
-/// All routes. Event streams end, and readiness with them, when `stop` is cancelled.
-pub fn router(farm: Arc<Farm>, access: Access, way: Way, stop: CancellationToken) -> Router {
+/// All routes. Event streams end, and readiness with them, when `stop` is cancelled. `metrics` has
+/// those of the other parts of the node.
+pub fn router(
+    farm: Arc<Farm>,
+    access: Access,
+    way: Way,
+    mut metrics: Metrics,
+    stop: CancellationToken,
+) -> Router {
     let access = Arc::new(access);
+    let requests = Arc::new(HttpMetrics::default());
+    metrics.add(&*requests);
     let api = Api {
         hub: Arc::new(events::Hub::start(&farm, stop.clone())),
         farm,
+        metrics: Arc::new(metrics),
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
         downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
         way,
@@ -79,6 +92,7 @@ pub fn router(farm: Arc<Farm>, access: Access, way: Way, stop: CancellationToken
         .routes(routes!(events::events))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::metrics))
         .split_for_parts();
     // A description made of derived parts always serialises.
     let openapi = Bytes::from(openapi.to_json().unwrap_or_default());
@@ -91,6 +105,7 @@ pub fn router(farm: Arc<Farm>, access: Access, way: Way, stop: CancellationToken
         .route("/view/{uuid}", get(pages::view))
         .route("/static/{*path}", get(pages::file))
         .route("/favicon.ico", get(pages::favicon))
+        .layer(middleware::from_fn(request::note_route))
         .with_state(api);
     // Around the whole router, not each route: it adds to answers only after its own layers.
     Router::new()
@@ -104,5 +119,5 @@ pub fn router(farm: Arc<Farm>, access: Access, way: Way, stop: CancellationToken
             request::guard,
         ))
         .layer(middleware::from_fn(request::dress))
-        .layer(middleware::from_fn(request::identify))
+        .layer(middleware::from_fn_with_state(requests, request::identify))
 }

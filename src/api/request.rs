@@ -1,10 +1,10 @@
 //! What every request goes through: an id, a line in the log, and a guard for the browser's sake.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,22 +12,33 @@ use tracing::Instrument;
 
 use super::error::ApiError;
 use super::{Access, Way};
+use crate::metrics::{HttpMetrics, Route};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, or keeps the one that a proxy gave it; logs how it ended.
+/// Gives the request an id, or keeps the one that a proxy gave it; logs and counts how it ended.
 ///
 /// Writes and errors are logged at the usual level, what only reads at `debug`; and so is who lacks
 /// a token, of which [`super::access`] tells as much as is good.
-pub async fn identify(request: Request, next: Next) -> Response {
+pub async fn identify(
+    State(metrics): State<Arc<HttpMetrics>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let begun = Instant::now();
+    let in_flight = metrics.begin();
     let id = given_id(request.headers()).unwrap_or_else(new_id);
     let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let found = FoundRoute::default();
+    request.extensions_mut().insert(found.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
-    let ms = begun.elapsed().as_secs_f64() * 1e3;
+    let took = begun.elapsed();
+    drop(in_flight);
+    metrics.answered(&method, Route(found.0.get().cloned()), status, took);
+    let ms = took.as_secs_f64() * 1e3;
     let _in_span = span.enter();
     if status.is_server_error() {
         tracing::error!(%method, path, status = status.as_u16(), ms, "answered");
@@ -45,6 +56,23 @@ pub async fn identify(request: Request, next: Next) -> Response {
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+/// The route of a request, once one is found. Not in the answer, which may be made anew on its way.
+#[derive(Clone, Default)]
+struct FoundRoute(Arc<OnceLock<MatchedPath>>);
+
+/// Tells [`identify`] the route: that stands around the whole router, where none is found yet.
+pub async fn note_route(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let (Some(found), Some(route)) = (
+        extensions.get::<FoundRoute>(),
+        extensions.get::<MatchedPath>(),
+    ) {
+        // A request finds one route.
+        let _ = found.0.set(route.clone());
+    }
+    next.run(request).await
 }
 
 fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::events::Event;
 use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
+use crate::metrics::StoreMetrics;
 pub use search::Search;
 pub use sqlite::{OpenError, Sqlite};
 
@@ -150,6 +151,9 @@ pub type Listener = Box<dyn Fn(Event) + Send>;
 pub trait Store: Send + Sync {
     /// Whom to tell of changes from now on.
     fn listen(&self, listener: Listener);
+
+    /// What the store records of its transactions and errors.
+    fn metrics(&self) -> &StoreMetrics;
 
     /// Keeps a new fractal as `Queued`, unless `most_queued` wait already.
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal>;

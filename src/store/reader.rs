@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::{Result, StoreError};
+use crate::metrics::StoreMetrics;
 
 /// Reads that may wait for a free thread; one more is turned away.
 const WAITING: usize = 4096;
@@ -14,10 +15,13 @@ const WAITING: usize = 4096;
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// Where reads are handed in. The threads end when it is dropped.
-pub struct Readers(flume::Sender<Read>);
+pub struct Readers {
+    reads: flume::Sender<Read>,
+    metrics: StoreMetrics,
+}
 
 impl Readers {
-    pub fn start(file: &Path, threads: usize) -> Result<Readers> {
+    pub fn start(file: &Path, threads: usize, metrics: StoreMetrics) -> Result<Readers> {
         let (reads, waiting) = flume::bounded::<Read>(WAITING);
         for _ in 0..threads {
             let conn = connection(file)?;
@@ -31,10 +35,22 @@ impl Readers {
                 })
                 .map_err(|error| StoreError::Engine(error.to_string()))?;
         }
-        Ok(Readers(reads))
+        Ok(Readers { reads, metrics })
     }
 
+    /// Runs `read` on the next thread that is free.
     pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let done = self.hand_in(read).await;
+        if let Err(error) = &done {
+            self.metrics.failed(error);
+        }
+        done
+    }
+
+    async fn hand_in<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -45,7 +61,7 @@ impl Readers {
                 let _ = tell.send(read(conn));
             }
         });
-        self.0.try_send(job).map_err(|_| StoreError::Busy)?;
+        self.reads.try_send(job).map_err(|_| StoreError::Busy)?;
         Ok(told.await.map_err(|_| StoreError::Closed)??)
     }
 }

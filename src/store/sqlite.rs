@@ -24,6 +24,7 @@ use super::{
 };
 use crate::events::Event;
 use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
+use crate::metrics::StoreMetrics;
 
 const READERS: usize = 3;
 
@@ -35,6 +36,7 @@ pub struct Sqlite {
     reads: Readers,
     /// For the feeder alone: however much is searched, the workers have something to do.
     feed: Readers,
+    metrics: StoreMetrics,
     /// Held as long as the store is open: one process a folder.
     _lock: File,
 }
@@ -71,12 +73,14 @@ impl Sqlite {
         let file = folder.join("faafo.db");
         let conn = writing_connection(&file)?;
         let counts = count(&conn).map_err(StoreError::from)?;
+        let metrics = StoreMetrics::default();
         let store_file = StoreFile::new(&file).map_err(in_folder)?;
-        let writer = Writer::start(conn, store_file, counts).map_err(in_folder)?;
+        let writer = Writer::start(conn, store_file, counts, metrics.clone()).map_err(in_folder)?;
         Ok(Sqlite {
             writer,
-            reads: Readers::start(&file, READERS)?,
-            feed: Readers::start(&file, 1)?,
+            reads: Readers::start(&file, READERS, metrics.clone())?,
+            feed: Readers::start(&file, 1, metrics.clone())?,
+            metrics,
             _lock: lock,
         })
     }
@@ -149,6 +153,10 @@ fn integer(n: u64) -> Value {
 impl Store for Sqlite {
     fn listen(&self, listener: Listener) {
         self.writer.listen(listener);
+    }
+
+    fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal> {

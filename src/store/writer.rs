@@ -7,12 +7,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
 use super::{Counts, Listener, Result, StoreError};
 use crate::events::Event;
+use crate::metrics::StoreMetrics;
 
 /// Most writes, and most bytes of images, in one transaction: beyond these a larger group gains
 /// nothing and only makes the first caller wait.
@@ -52,14 +54,19 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(conn: Connection, file: StoreFile, counts: Counts) -> std::io::Result<Writer> {
+    pub fn start(
+        conn: Connection,
+        file: StoreFile,
+        counts: Counts,
+        metrics: StoreMetrics,
+    ) -> std::io::Result<Writer> {
         let (jobs, waiting) = flume::bounded(WAITING);
         let (publish, published) = watch::channel(counts);
         let listener: Arc<Mutex<Listener>> = Arc::new(Mutex::new(Box::new(|_| {})));
         let told = listener.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&conn, &file, &waiting, &publish, &told))?;
+            .spawn(move || run(&conn, &file, &waiting, &publish, &told, &metrics))?;
         Ok(Writer {
             jobs: Some(jobs),
             thread: Some(thread),
@@ -149,8 +156,10 @@ fn run(
     waiting: &flume::Receiver<Job>,
     publish: &watch::Sender<Counts>,
     listener: &Mutex<Listener>,
+    metrics: &StoreMetrics,
 ) {
     while let Ok(first) = waiting.recv() {
+        let begun = Instant::now();
         let before = *publish.borrow();
         let mut group = Group {
             conn,
@@ -161,6 +170,7 @@ fn run(
         let committed = transaction(&mut group, file, first, waiting, &mut answers);
         match &committed {
             Ok(()) => {
+                metrics.committed(answers.len(), begun.elapsed());
                 if group.counts != before {
                     publish.send_replace(group.counts);
                 }
@@ -170,6 +180,7 @@ fn run(
                 }
             }
             Err(error) => {
+                metrics.failed(error);
                 tracing::error!(writes = answers.len(), %error, "a store transaction failed");
                 if !conn.is_autocommit() {
                     // If even this fails, so will the next BEGIN, and its callers will hear of it.

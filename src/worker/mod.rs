@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::fractal::{FractalSpec, Outcome, checksum};
+use crate::metrics::{Ended, WorkerMetrics};
 use crate::queue::Task;
 use crate::render::{Control, RenderError};
 use progress::Board;
@@ -60,6 +61,7 @@ pub struct Workers {
     stop: CancellationToken,
     /// Give up what is being rendered.
     abandon: CancellationToken,
+    metrics: WorkerMetrics,
     /// Tells how far the renders are.
     _ticker: AbortOnDropHandle<()>,
 }
@@ -70,6 +72,7 @@ struct Lane<W> {
     renderer: Renderer,
     slots: Arc<Semaphore>,
     board: Arc<Board>,
+    metrics: WorkerMetrics,
     host: Arc<str>,
     stop: CancellationToken,
     abandon: CancellationToken,
@@ -89,6 +92,7 @@ impl Workers {
             lanes: TaskTracker::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            metrics: WorkerMetrics::new(slots),
             _ticker: AbortOnDropHandle::new(ticker),
         };
         let semaphore = Arc::new(Semaphore::new(slots));
@@ -99,6 +103,7 @@ impl Workers {
                 renderer,
                 slots: semaphore.clone(),
                 board: board.clone(),
+                metrics: workers.metrics.clone(),
                 host: host.clone(),
                 stop: workers.stop.clone(),
                 abandon: workers.abandon.clone(),
@@ -107,6 +112,10 @@ impl Workers {
         }
         workers.lanes.close();
         workers
+    }
+
+    pub fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics
     }
 
     /// Takes no further task, lets what runs finish for as long as `patience`, and gives back
@@ -153,6 +162,7 @@ impl<W: Source + Sink> Lane<W> {
     async fn render(&self, task: &Task) -> Result<(Outcome, Bytes), NotRendered> {
         let (spec, control) = (task.spec, Control::new(task.cancel.clone()));
         let (renderer, host) = (self.renderer, self.host.clone());
+        let measured = self.metrics.begin();
         let _told = self.board.begin(task, &control.progress);
         let mut render = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
@@ -172,12 +182,19 @@ impl<W: Source + Sink> Lane<W> {
                 render.await
             }
         };
-        match rendered {
+        let rendered = match rendered {
             Ok(Ok(rendered)) => Ok(rendered),
             Ok(Err(RenderError::Cancelled)) => Err(NotRendered::Cancelled),
             Ok(Err(error)) => Err(NotRendered::Failed(error.to_string())),
             Err(panic) => Err(NotRendered::Failed(format!("the renderer broke: {panic}"))),
-        }
+        };
+        let ended = match &rendered {
+            Ok(_) => Ended::Done,
+            Err(NotRendered::Cancelled) => Ended::Cancelled,
+            Err(NotRendered::Failed(_)) => Ended::Failed,
+        };
+        measured.ended(ended, &spec);
+        rendered
     }
 
     async fn settle(&self, task: &Task, rendered: Result<(Outcome, Bytes), NotRendered>) {

@@ -10,6 +10,7 @@ use super::*;
 use crate::events::Event;
 use crate::farm::{Farm, Policy, Retried};
 use crate::fractal::{Draft, Fractal, Palette, Plane, Status};
+use crate::metrics::{Metrics, Moment};
 use crate::queue::LocalQueue;
 use crate::render::render_to_vec;
 use crate::store::{Counts, Sqlite, Store};
@@ -69,6 +70,25 @@ impl Fixture {
             .unwrap();
     }
 
+    /// Waits until the metrics of farm and workers tell each of these lines: a commit is counted
+    /// just after it can be seen.
+    async fn until_told(&self, workers: &WorkerMetrics, lines: &[&str]) {
+        let mut metrics = Metrics::default();
+        metrics.add(self.farm.metrics());
+        metrics.add(workers);
+        let begun = Instant::now();
+        for line in lines {
+            loop {
+                let text = metrics.text(&Moment::default());
+                if text.lines().any(|told| told == *line) {
+                    break;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(30), "{line}\n{text}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
     async fn get(&self, uuid: Uuid) -> Fractal {
         self.farm.get(uuid).await.unwrap().unwrap()
     }
@@ -104,6 +124,18 @@ async fn a_panic_costs_that_task_alone_and_is_kept_as_the_reason() {
     fixture.until(|counts| counts.failed == 0).await;
     fixture.until(|counts| counts.failed == 1).await;
     assert_eq!(fixture.get(bad.uuid).await.attempts, 3);
+    let told = [
+        "faafo_fractals_accepted_total 21",
+        "faafo_fractals_done_total 20",
+        "faafo_fractals_failed_total 2",
+        "faafo_fractals_retried_total 1",
+        "faafo_attempts_total 26",
+        "faafo_attempts_retries_total 4",
+        "faafo_attempts_failed_total 6",
+        "faafo_worker_render_seconds_count{outcome=\"done\"} 20",
+        "faafo_worker_render_seconds_count{outcome=\"failed\"} 6",
+    ];
+    fixture.until_told(workers.metrics(), &told).await;
     workers.drain(Duration::from_secs(5)).await;
 }
 
@@ -142,8 +174,15 @@ async fn draining_gives_back_what_does_not_finish() {
         fractals.push(fixture.submit(32).await);
     }
     fixture.until(|counts| counts.running == 4).await;
+    let measured = workers.metrics().clone();
     workers.drain(Duration::from_millis(50)).await;
     assert_eq!(fixture.counts.borrow().queued, 6);
+    let told = [
+        "faafo_attempts_given_back_total 4",
+        "faafo_worker_render_seconds_count{outcome=\"cancelled\"} 2",
+        "faafo_worker_slots_busy 0",
+    ];
+    fixture.until_told(&measured, &told).await;
     for fractal in fractals {
         assert_eq!(fixture.get(fractal.uuid).await.attempts, 0);
     }

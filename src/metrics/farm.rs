@@ -1,0 +1,117 @@
+//! The life of fractals: what is committed, and how attempts end.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{Part, RENDERS, table};
+use crate::events::Event;
+use crate::fractal::Fractal;
+
+#[derive(Clone, Debug)]
+pub struct FarmMetrics {
+    accepted: Counter,
+    done: Counter,
+    failed: Counter,
+    retried: Counter,
+    deleted: Counter,
+    attempts: Counter,
+    retries: Counter,
+    attempts_failed: Counter,
+    given_back: Counter,
+    render_seconds: Histogram,
+    iterations: Counter,
+    pixels: Counter,
+    image_bytes: Counter,
+}
+
+impl Default for FarmMetrics {
+    fn default() -> Self {
+        FarmMetrics {
+            accepted: Counter::default(),
+            done: Counter::default(),
+            failed: Counter::default(),
+            retried: Counter::default(),
+            deleted: Counter::default(),
+            attempts: Counter::default(),
+            retries: Counter::default(),
+            attempts_failed: Counter::default(),
+            given_back: Counter::default(),
+            render_seconds: Histogram::new(RENDERS),
+            iterations: Counter::default(),
+            pixels: Counter::default(),
+            image_bytes: Counter::default(),
+        }
+    }
+}
+
+impl Part for FarmMetrics {
+    fn register(&self, registry: &mut Registry) {
+        for (row, counter) in [
+            (&table::FRACTALS_ACCEPTED, &self.accepted),
+            (&table::FRACTALS_DONE, &self.done),
+            (&table::FRACTALS_FAILED, &self.failed),
+            (&table::FRACTALS_RETRIED, &self.retried),
+            (&table::FRACTALS_DELETED, &self.deleted),
+            (&table::ATTEMPTS, &self.attempts),
+            (&table::ATTEMPTS_RETRIES, &self.retries),
+            (&table::ATTEMPTS_FAILED, &self.attempts_failed),
+            (&table::ATTEMPTS_GIVEN_BACK, &self.given_back),
+            (&table::ITERATIONS, &self.iterations),
+            (&table::PIXELS, &self.pixels),
+            (&table::IMAGE_BYTES, &self.image_bytes),
+        ] {
+            row.register(registry, counter.clone());
+        }
+        table::RENDER_SECONDS.register(registry, self.render_seconds.clone());
+    }
+}
+
+impl FarmMetrics {
+    /// Takes note of a commit.
+    pub fn follow(&self, event: &Event) {
+        match event {
+            Event::Created(_) => {
+                self.accepted.inc();
+            }
+            Event::Running(fractal) => {
+                self.attempts.inc();
+                // What was given back, or cut off with its process, does not count as an attempt.
+                if fractal.attempts > 1 {
+                    self.retries.inc();
+                }
+            }
+            Event::Done(fractal) => self.done(fractal),
+            Event::Failed(_) => {
+                self.failed.inc();
+            }
+            Event::Deleted(..) => {
+                self.deleted.inc();
+            }
+            // Why it waits again it does not tell: that is recorded by the calls that follow.
+            Event::Queued(_) | Event::Progress(..) => {}
+        }
+    }
+
+    fn done(&self, fractal: &Fractal) {
+        self.done.inc();
+        self.iterations.inc_by(fractal.spec.work());
+        self.pixels.inc_by(fractal.spec.pixels());
+        if let Some(outcome) = &fractal.outcome {
+            self.image_bytes.inc_by(outcome.size);
+            self.render_seconds.observe(outcome.duration);
+        }
+    }
+
+    pub fn attempt_failed(&self) {
+        self.attempts_failed.inc();
+    }
+
+    pub fn given_back(&self) {
+        self.given_back.inc();
+    }
+
+    pub fn retried(&self) {
+        self.retried.inc();
+    }
+}
