@@ -9,6 +9,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::scrape::Scrape;
 use common::{FAAFO, Farm, but, small};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,6 +82,11 @@ async fn a_full_disk_refuses_and_resumes() {
         assert_eq!(farm.show(uuid).await["status"], "queued");
     }
     assert_eq!(farm.counts().await["queued"], accepted.len());
+    let scrape = Scrape::of(&farm).await;
+    let errors = scrape.value("faafo_store_errors_total", &[("kind", "disk_full")]);
+    assert!(errors >= 1.0, "{}", scrape.text);
+    let queued = scrape.value("faafo_fractals", &[("status", "queued")]);
+    assert_eq!(queued, accepted.len() as f64);
 
     std::fs::remove_file(&ballast).unwrap();
     accepted.push(farm.created().await["uuid"].as_str().unwrap().to_owned());
