@@ -84,6 +84,10 @@ pub struct Settings {
     #[arg(long, env = "FAAFO_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
 
+    /// Seconds after which a task of a silent worker goes to another [default: 30]
+    #[arg(long, env = "FAAFO_LEASE", value_name = "SECONDS")]
+    pub lease: Option<u64>,
+
     /// Form of the log on standard error [default: text]
     #[arg(long, env = "FAAFO_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -180,6 +184,8 @@ pub struct Config {
     pub behind_proxy: bool,
     /// At least 1.
     pub workers: usize,
+    /// Of tasks to workers on other machines. 1 s at least.
+    pub lease: Duration,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub grace_period: Duration,
@@ -233,6 +239,7 @@ impl Settings {
             tls_key: self.tls_key.or(other.tls_key),
             behind_proxy: self.behind_proxy.or(other.behind_proxy),
             workers: self.workers.or(other.workers),
+            lease: self.lease.or(other.lease),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
             grace_period: self.grace_period.or(other.grace_period),
@@ -285,6 +292,12 @@ impl Settings {
                 "workers is {workers}, but must be from 1 to 1024; `faafo api` runs none"
             )));
         }
+        let lease = self.lease.unwrap_or(30);
+        if !(1..=3600).contains(&lease) {
+            return Err(ConfigError(format!(
+                "lease is {lease}, but must be from 1 to 3600 seconds"
+            )));
+        }
         if self.max_attempts == Some(0) {
             return Err(ConfigError("max_attempts must be at least 1".into()));
         }
@@ -297,6 +310,7 @@ impl Settings {
             tls,
             behind_proxy,
             workers,
+            lease: Duration::from_secs(lease),
             log_format: self.log_format.unwrap_or_default(),
             log_level: self.log_level.unwrap_or_default(),
             grace_period: Duration::from_secs(self.grace_period.unwrap_or(30)),
@@ -322,17 +336,33 @@ pub fn cores() -> usize {
 /// The platform's folder for a user's data. Asks the environment only: looking up the user in a
 /// static binary would load the host's libraries.
 pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    user_folder("XDG_DATA_HOME", ".local/share").ok_or_else(|| {
+        ConfigError("neither HOME nor XDG_DATA_HOME is set: name a --data-dir".into())
+    })
+}
+
+/// Where a worker keeps results that cannot be delivered.
+pub fn default_spool() -> Result<PathBuf, ConfigError> {
+    // What systemd makes for a service.
+    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    given
+        .filter(|path| path.is_absolute())
+        .or_else(|| user_folder("XDG_STATE_HOME", ".local/state"))
+        .map(|state| state.join("spool"))
+        .ok_or_else(|| {
+            ConfigError("neither HOME nor XDG_STATE_HOME is set: name a --spool folder".into())
+        })
+}
+
+fn user_folder(variable: &str, in_home: &str) -> Option<PathBuf> {
     let folder = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    folder("XDG_DATA_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
-        .map(|data| data.join("faafo"))
-        .ok_or_else(|| {
-            ConfigError("neither HOME nor XDG_DATA_HOME is set: name a --data-dir".into())
-        })
+    folder(variable)
+        .or_else(|| folder("HOME").map(|home| home.join(in_home)))
+        .map(|folder| folder.join("faafo"))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::events::{Event, Events};
 use crate::fractal::{Draft, Fractal, Limits, Outcome, Refusal, RowId, Status};
+use crate::leases::Leases;
 use crate::metrics::FarmMetrics;
 use crate::queue::{Queue, Task};
 use crate::render::constant;
@@ -46,6 +47,7 @@ pub struct Farm {
     store: Arc<dyn Store>,
     queue: Arc<dyn Queue>,
     running: Arc<Running>,
+    leases: Arc<Leases>,
     events: Events,
     metrics: FarmMetrics,
     policy: Policy,
@@ -88,10 +90,12 @@ impl Farm {
         let (running, events) = (Arc::new(Running::default()), Events::default());
         // The queue holds the store: if the store held it as well, neither would ever be closed.
         let (listening, news) = (Arc::downgrade(&queue), events.clone());
-        let renders = running.clone();
         let metrics = FarmMetrics::default();
         let counted = metrics.clone();
+        let leases = Arc::new(Leases::default());
+        let (renders, lent) = (running.clone(), leases.clone());
         store.listen(Box::new(move |event| {
+            lent.follow(&event);
             if let Some(queue) = listening.upgrade() {
                 follow_up(&*queue, &event);
             }
@@ -103,6 +107,7 @@ impl Farm {
             store,
             queue,
             running,
+            leases,
             events,
             metrics,
             policy,
@@ -115,6 +120,11 @@ impl Farm {
 
     pub fn metrics(&self) -> &FarmMetrics {
         &self.metrics
+    }
+
+    /// What is lent to workers on other machines.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     pub fn counts(&self) -> watch::Receiver<Counts> {
@@ -183,6 +193,25 @@ impl Farm {
             Err(_) => self.queue.returned(row),
         }
         Ok(begun?.is_some())
+    }
+
+    /// Returns a task that was taken and not begun.
+    pub fn put_back(&self, row: RowId) {
+        self.queue.returned(row);
+    }
+
+    /// Leaves a task that was taken to whoever is rendering it already.
+    pub fn drop_task(&self, row: RowId) {
+        self.queue.settled(row);
+    }
+
+    /// Returns a task whose worker is gone without a word: a crash, as far as anyone can tell.
+    pub async fn lose(&self, row: RowId) -> Result<()> {
+        let crashes = self.policy.attempts.saturating_mul(PATIENCE_WITH_CRASHES);
+        if self.store.lose(row, crashes).await?.is_none() {
+            self.queue.settled(row);
+        }
+        Ok(())
     }
 
     /// Returns a task that was begun and not carried out. The attempt does not count.

@@ -13,12 +13,15 @@ use crate::api::{self, Access, Tls, TlsError, Way};
 use crate::config::{Config, LogFormat};
 use crate::demo;
 use crate::farm::Farm;
+use crate::lessor::Lessor;
 use crate::metrics::Metrics;
 use crate::queue::LocalQueue;
 use crate::render;
+use crate::roster::Roster;
 use crate::store::{OpenError, Sqlite, Store, StoreError};
 use crate::tokens::{Keeper, KeeperError, Kind, Made};
-use crate::worker::{self, Workers};
+use crate::worker::remote::{self, Remote, RemoteError};
+use crate::worker::{self, Sink, Source, Workers};
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,11 @@ pub enum NodeError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Tokens(#[from] KeeperError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The farm does not let this worker in.
+    #[error("{0}")]
+    ShutOut(String),
     #[error("the server broke down; nothing accepted is lost")]
     Server,
     #[error("cannot start: {0}")]
@@ -94,18 +102,23 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     metrics.add(store.metrics());
     let farm = Arc::new(Farm::open(store, LocalQueue::start, config.policy).await?);
     metrics.add(farm.metrics());
-    let workers = role.renders.then(|| start_workers(&config, &farm));
+    let workers = role
+        .renders
+        .then(|| start_workers(config.workers, &worker::host_name(), &farm));
     if let Some(workers) = &workers {
         metrics.add(workers.metrics());
     }
 
     let stop = CancellationToken::new();
+    let crew = workers.as_ref().map(|workers| workers.crew().clone());
+    let lessor = Lessor::start(farm.clone(), Roster::new(crew), config.lease, stop.clone());
     let way = Way {
         tls: tls.is_some(),
         behind_proxy: config.behind_proxy,
     };
     let app = api::router(
         farm.clone(),
+        lessor,
         Access::new(keeper),
         way,
         metrics,
@@ -144,14 +157,41 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn start_workers(config: &Config, farm: &Arc<Farm>) -> Workers {
+/// A worker whose farm is elsewhere finishes what it can in this time when it stops: others wait for
+/// the rest.
+const REMOTE_RENDERS_FINISH: Duration = Duration::from_secs(1);
+
+/// Runs a worker of a farm elsewhere until the process is told to stop.
+pub async fn run_worker(settings: remote::Settings, grace: Duration) -> Result<(), NodeError> {
+    let mut signals = Signals::new()?;
+    let (slots, name) = (settings.slots, settings.name.clone());
+    let running = Remote::start(settings)?;
+    let workers = start_workers(slots, &name, running.remote());
+    tracing::info!(name, slots, "ready");
+    tokio::select! {
+        () = signals.stop() => tracing::info!("stopping"),
+        why = running.remote().shut_out() => return Err(NodeError::ShutOut(why)),
+    }
+    let patience = REMOTE_RENDERS_FINISH.min(grace / 2);
+    // Enough to write down what cannot be delivered.
+    let end = tokio::time::Instant::now() + grace * 3 / 4;
+    tokio::select! {
+        () = running.leave(workers, patience, end) => tracing::info!("stopped"),
+        () = tokio::time::sleep(grace) => {
+            tracing::warn!("the grace period is over: stopping in the middle; the farm gives the tasks to others");
+        }
+        () = signals.stop() => tracing::warn!("told twice: stopping in the middle; the farm gives the tasks to others"),
+    }
+    Ok(())
+}
+
+fn start_workers<W: Source + Sink + 'static>(slots: usize, name: &str, farm: &Arc<W>) -> Workers {
     // Fails only if a pool is there already, which then serves as well.
     let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(config.workers)
+        .num_threads(slots)
         .thread_name(|n| format!("render-{n}"))
         .build_global();
-    let host = worker::host_name();
-    Workers::start(config.workers, &host, render::render_to_vec, farm)
+    Workers::start(slots, name, render::render_to_vec, farm)
 }
 
 fn announce(config: &Config, address: SocketAddr, begun: Instant) {

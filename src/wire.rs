@@ -1,5 +1,7 @@
 //! The JSON documents of HTTP v1, for the server that sends them and the client that reads them.
 
+pub mod lease;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -48,6 +48,9 @@ fn wanted(method: &Method, path: &str) -> Option<Kind> {
     if method.is_safe() {
         return None;
     }
+    if path == "/v1/leases" || path.starts_with("/v1/leases/") {
+        return Some(Kind::Worker);
+    }
     let fractal = path.strip_prefix("/v1/fractal/");
     let delivers = method == Method::PUT && fractal.is_some_and(|rest| !rest.contains('/'));
     Some(if delivers { Kind::Worker } else { Kind::User })
@@ -140,7 +143,7 @@ impl Denial {
                     "{}; `{command}` prints the {name} token on the farm's machine",
                     match wanted {
                         Kind::User => "a worker token only delivers images",
-                        Kind::Worker => "a user token delivers no images",
+                        Kind::Worker => "a user token takes no tasks and delivers no images",
                     }
                 ),
             ),
@@ -199,8 +202,8 @@ impl utoipa::Modify for TokenScheme {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
                 "A token: `faafo token` prints that of users, who create, delete and retry; \
-                 `faafo token --worker` that of workers, who deliver images and may do nothing \
-                 else. On loopback none is asked for, unless the server was given one.",
+                 `faafo token --worker` that of workers, who take tasks and deliver images and may \
+                 do nothing else. On loopback none is asked for, unless the server was given one.",
             ));
         openapi
             .components
@@ -225,6 +228,10 @@ mod tests {
             (Method::PUT, "/v1/fractal/x", Some(Kind::Worker)),
             (Method::PUT, "/v1/fractal/x/retry", Some(Kind::User)),
             (Method::PUT, "/v1/fractal", Some(Kind::User)),
+            (Method::POST, "/v1/leases", Some(Kind::Worker)),
+            (Method::POST, "/v1/leases/renew", Some(Kind::Worker)),
+            (Method::POST, "/v1/leasesome", Some(Kind::User)),
+            (Method::GET, "/v1/workers", None),
             (Method::PATCH, "/anything/new", Some(Kind::User)),
         ] {
             assert_eq!(wanted(&method, path), kind, "{method} {path}");

@@ -17,7 +17,7 @@ use super::access::Denied;
 use super::body::{self, Fields, parse_uuid};
 use super::error::ApiError;
 use super::fractals::{SPEC_FIELDS, find, in_path, unknown_field};
-use crate::fractal::{FractalSpec, Outcome, checksum};
+use crate::fractal::{FractalSpec, Outcome, RowId, checksum};
 use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
 
 /// Most bytes of an image. A picture of 100 million pixels is about 13 MB as workers make it.
@@ -42,6 +42,7 @@ const NAME_CHARS: usize = 256;
         ("uuid" = Uuid, Path),
         ("duration" = Option<f64>, Query, description = "with image/png: seconds it took to render"),
         ("generated_by" = Option<String>, Query, description = "with image/png: name of the host that rendered it"),
+        ("row" = Option<i64>, Query, description = "with image/png: the row that was leased; another fractal's image is refused as 404"),
         ("checksum" = Option<String>, Query, description = "with image/png: SHA-256 of the file; checked where given"),
     ),
     request_body(content(("image/png"), (ResultDoc = "application/json"))),
@@ -65,7 +66,15 @@ pub async fn deliver(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<FractalDoc>, ApiError> {
-    let fractal = find(&api, &uuid).await?;
+    let fractal = match find(&api, &uuid).await {
+        Ok(fractal) if leased(&parameters).is_none_or(|row| row == fractal.row) => fractal,
+        found => {
+            // Whoever is still sending it may not hear an answer that comes before the end.
+            let _turn = api.uploads.acquire_many(UPLOADS).await;
+            let _ = body::read(&headers, body, IMAGE_JSON_BYTES, IMAGE_TIME).await;
+            return Err(found.err().unwrap_or_else(|| ApiError::no_fractal(uuid)));
+        }
+    };
     let kind = body::content_type(&headers);
     let places = if kind == "image/png" { 1 } else { UPLOADS };
     let _turn = api.uploads.acquire_many(places).await;
@@ -98,6 +107,12 @@ pub async fn deliver(
     }
 }
 
+/// The row that a worker was lent. No row has the number of nonsense.
+fn leased(parameters: &[(String, String)]) -> Option<RowId> {
+    let (_, row) = parameters.iter().find(|(name, _)| name == "row")?;
+    Some(row.parse().unwrap_or(-1))
+}
+
 struct Delivery {
     png: Bytes,
     duration: f64,
@@ -119,6 +134,7 @@ impl Delivery {
             match name.as_str() {
                 "duration" => delivery.duration = value.parse().unwrap_or(f64::NAN),
                 "generated_by" => delivery.generated_by = value,
+                "row" => {}
                 "checksum" => delivery.checksum = Some(value),
                 _ => return Err(unknown_field(&name)),
             }

@@ -10,6 +10,7 @@ mod events;
 mod fractals;
 mod health;
 mod images;
+mod leases;
 mod link;
 mod metrics;
 mod pages;
@@ -31,6 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::farm::Farm;
+use crate::lessor::Lessor;
 use crate::metrics::{HttpMetrics, Metrics};
 use crate::wire::ProgressDoc;
 
@@ -44,6 +46,7 @@ pub use tls::{Tls, TlsError};
 pub struct Api {
     farm: Arc<Farm>,
     metrics: Arc<Metrics>,
+    lessor: Arc<Lessor>,
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
@@ -67,6 +70,7 @@ struct Description;
 /// those of the other parts of the node.
 pub fn router(
     farm: Arc<Farm>,
+    lessor: Arc<Lessor>,
     access: Access,
     way: Way,
     mut metrics: Metrics,
@@ -79,6 +83,7 @@ pub fn router(
         hub: Arc::new(events::Hub::start(&farm, stop.clone())),
         farm,
         metrics: Arc::new(metrics),
+        lessor,
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
         downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
         way,
@@ -88,6 +93,10 @@ pub fn router(
         .routes(routes!(fractals::create, fractals::list))
         .routes(routes!(fractals::show, fractals::delete, delivery::deliver))
         .routes(routes!(fractals::retry))
+        .routes(routes!(leases::lease))
+        .routes(routes!(leases::renew))
+        .routes(routes!(leases::give_back))
+        .routes(routes!(leases::workers))
         .routes(routes!(images::image))
         .routes(routes!(events::events))
         .routes(routes!(health::livez))

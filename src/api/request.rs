@@ -18,7 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, or keeps the one that a proxy gave it; logs and counts how it ended.
 ///
-/// Writes and errors are logged at the usual level, what only reads at `debug`; and so is who lacks
+/// Writes and errors are logged at the usual level, what only reads or polls at `debug`; and so is who lacks
 /// a token, of which [`super::access`] tells as much as is good.
 pub async fn identify(
     State(metrics): State<Arc<HttpMetrics>>,
@@ -33,6 +33,8 @@ pub async fn identify(
     let path = request.uri().path().to_owned();
     let found = FoundRoute::default();
     request.extensions_mut().insert(found.clone());
+    // As often as workers ask for more.
+    let polls = path.starts_with("/v1/leases");
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     let took = begun.elapsed();
@@ -44,7 +46,7 @@ pub async fn identify(
         tracing::error!(%method, path, status = status.as_u16(), ms, "answered");
     } else if status == StatusCode::UNAUTHORIZED {
         tracing::debug!(%method, path, status = status.as_u16(), ms, "answered");
-    } else if status.is_client_error() || !method.is_safe() {
+    } else if status.is_client_error() || !(method.is_safe() || polls) {
         tracing::info!(%method, path, status = status.as_u16(), ms, "answered");
     } else {
         tracing::debug!(%method, path, status = status.as_u16(), ms, "answered");

@@ -37,7 +37,7 @@ const WRITE_TIME: Duration = Duration::from_secs(30);
 const HEADER_BYTES: usize = 64 << 10;
 
 /// Connections open at a time; further ones wait to be accepted.
-const CONNECTIONS: usize = 8192;
+const CONNECTIONS: usize = 16_384;
 
 /// Files that the rest of the process may need.
 const OTHER_FILES: u64 = 64;

@@ -1,19 +1,21 @@
 //! The client's side of HTTP v1.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Failure;
 use crate::config;
+use crate::outward::{self, OutwardError, root_cause};
 use crate::tokens::{self, Kind, Place, Token};
+use crate::wire::lease::WorkersDoc;
 use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
 
 #[derive(Args, Clone, Debug)]
@@ -44,8 +46,7 @@ pub struct WriteArgs {
     token_file: Option<PathBuf>,
 }
 
-/// A server has this long to accept a connection, and to begin an answer.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// A server has this long to begin an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -80,22 +81,9 @@ impl Client {
             let message = format!("--endpoint-url {base} must begin with http:// or https://");
             return Err(Failure::Usage(message));
         }
-        // Fails only if there is one already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME)
-            .read_timeout(ANSWER_TIME)
-            .user_agent(concat!("faafo/", env!("CARGO_PKG_VERSION")));
-        match &args.ca_file {
-            Some(file) => http = http.tls_certs_only(authorities(file)?),
-            // Otherwise a system without certificates could not even talk plain HTTP.
-            None if base.scheme() == "http" => http = http.tls_certs_only([]),
-            None => {}
-        }
-        let http = http.build().context(
-            "cannot prepare TLS; are certificates installed (package ca-certificates)? \
-             Else name your own with --ca-file",
-        )?;
+        let https = base.scheme() == "https";
+        let http = outward::builder(args.ca_file.as_deref(), https)?.read_timeout(ANSWER_TIME);
+        let http = http.build().map_err(OutwardError::Tls)?;
         Ok(Client {
             http,
             base,
@@ -192,10 +180,7 @@ impl Client {
         if !error.is_connect() {
             return anyhow!(error.without_url()).context(format!("lost the farm at {base}"));
         }
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
+        let cause = root_cause(&error);
         let hint = match tls_error(&error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 "call the farm by a name in its certificate, and name the authority that signed \
@@ -242,6 +227,10 @@ impl Client {
         self.send(self.request(Method::GET, &path)).await
     }
 
+    pub async fn workers(&self) -> anyhow::Result<WorkersDoc> {
+        self.read(self.request(Method::GET, "/v1/workers")).await
+    }
+
     pub async fn events(&self) -> anyhow::Result<Response> {
         self.send(self.request(Method::GET, "/v1/events")).await
     }
@@ -260,19 +249,8 @@ fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rus
     }
 }
 
-fn authorities(file: &Path) -> Result<Vec<Certificate>, Failure> {
-    let cannot = || format!("cannot read the authorities {}", file.display());
-    let pem = std::fs::read(file).with_context(cannot)?;
-    let certificates = Certificate::from_pem_bundle(&pem).with_context(cannot)?;
-    if certificates.is_empty() {
-        let message = "there is no certificate in it; they must be in PEM";
-        return Err(anyhow!(message).context(cannot()).into());
-    }
-    Ok(certificates)
-}
-
 /// Whether an address leads no further than this machine.
-fn is_here(url: &Url) -> bool {
+pub fn is_here(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
         Some(host) => {

@@ -19,6 +19,8 @@ mod show;
 mod spec;
 mod token;
 mod watch;
+mod worker;
+mod workers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +35,7 @@ Examples:
   faafo list --status done                what there is
   faafo get UUID -o picture.png           fetch an image
   faafo watch                             see what the farm does
+  faafo worker --endpoint-url http://farm:8080         help a farm on another machine
   faafo token                             what others need to create fractals here
   faafo render --c-re=-0.4 --c-im=0.6 -o picture.png    render without any farm
   faafo bench                             how fast is this machine?
@@ -58,6 +61,8 @@ enum Command {
     All(node::AllArgs),
     /// Run the server, queue and store, without workers
     Api(node::ApiArgs),
+    /// Run workers for a farm elsewhere
+    Worker(worker::WorkerArgs),
     /// Create fractals
     Create(create::CreateArgs),
     /// List fractals
@@ -72,6 +77,8 @@ enum Command {
     Retry(retry::RetryArgs),
     /// Watch what the farm does
     Watch(watch::WatchArgs),
+    /// List the workers of a farm
+    Workers(workers::WorkersArgs),
     /// Show or replace the tokens of a farm on this machine
     Token(token::TokenArgs),
     /// Render a picture to a file, without a farm
@@ -136,6 +143,7 @@ fn run(command: Command) -> Done {
     match command {
         Command::All(args) => node::all(args),
         Command::Api(args) => node::api(args),
+        Command::Worker(args) => worker::run(args),
         Command::Token(args) => token::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Render(args) => on_network(render::run(args)),
@@ -145,6 +153,7 @@ fn run(command: Command) -> Done {
         Command::Get(args) => on_network(get::run(args)),
         Command::Delete(args) => on_network(delete::run(args)),
         Command::Retry(args) => on_network(retry::run(args)),
+        Command::Workers(args) => on_network(workers::run(args)),
         Command::Watch(args) => on_network(watch::run(args)),
     }
 }

@@ -60,7 +60,7 @@ pub fn api(args: ApiArgs) -> Done {
 
 fn run(args: NodeArgs, role: Role) -> Done {
     let config = config(args).map_err(|error| Failure::Usage(error.to_string()))?;
-    start_log(&config);
+    start_log(config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -78,8 +78,8 @@ fn config(args: NodeArgs) -> Result<Config, ConfigError> {
     args.settings.or(file).checked()
 }
 
-fn start_log(config: &Config) {
-    let level = match config.log_level {
+pub fn start_log(level: LogLevel, format: LogFormat) {
+    let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
@@ -90,7 +90,7 @@ fn start_log(config: &Config) {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("faafo", level);
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.log_format {
+    let lines = match format {
         LogFormat::Json => lines
             .json()
             .flatten_event(true)

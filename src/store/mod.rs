@@ -176,6 +176,10 @@ pub trait Store: Send + Sync {
     /// `None`: it was not running.
     async fn give_back(&self, row: RowId) -> Result<Option<Fractal>>;
 
+    /// `Running -> Queued` for a render whose worker is gone, or `-> Failed` if that happened for
+    /// the `most`th time: what [`Store::recover`] does to all rows. `None`: it was not running.
+    async fn lose(&self, row: RowId, most: u32) -> Result<Option<Fractal>>;
+
     /// Any status -> `Done`, image and outcome in one step. `None`: the fractal is gone.
     async fn finish(&self, row: RowId, outcome: Outcome, png: Bytes) -> Result<Option<Finished>>;
 

@@ -293,6 +293,34 @@ impl Store for Sqlite {
         .await
     }
 
+    async fn lose(&self, row: RowId, most: u32) -> Result<Option<Fractal>> {
+        self.write(move |group| {
+            if !group
+                .at(row)?
+                .is_some_and(|fractal| fractal.status == Status::Running)
+            {
+                return Ok(None);
+            }
+            let sql = "UPDATE fractal SET crashes = crashes + 1 WHERE id = ?1 RETURNING crashes";
+            let mut statement = group.conn.prepare_cached(sql)?;
+            let crashes: u32 = statement.query_row([row], |row| row.get(0))?;
+            drop(statement);
+            group.transition(row, Status::Running, |fractal| {
+                fractal.attempts = fractal.attempts.saturating_sub(1);
+                if crashes >= most {
+                    fractal.status = Status::Failed;
+                    fractal.finished_at = Some(now());
+                    fractal.error = Some(format!(
+                        "the process ended {crashes} times while rendering this"
+                    ));
+                } else {
+                    fractal.status = Status::Queued;
+                }
+            })
+        })
+        .await
+    }
+
     async fn finish(&self, row: RowId, outcome: Outcome, png: Bytes) -> Result<Option<Finished>> {
         self.writer
             .write(png.len(), move |group| {

@@ -9,8 +9,11 @@
 //!                       └─ slot ───────────────┘         └─ slot ──────────┘
 //! ```
 
+mod crew;
 mod local;
 mod progress;
+pub mod remote;
+mod tally;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +28,16 @@ use crate::fractal::{FractalSpec, Outcome, checksum};
 use crate::metrics::{Ended, WorkerMetrics};
 use crate::queue::Task;
 use crate::render::{Control, RenderError};
+pub use crew::Crew;
 use progress::Board;
+use tally::Tally;
 
 /// Where tasks come from.
 #[async_trait]
 pub trait Source: Send + Sync {
+    /// Lanes to a slot: two, if to begin and to deliver takes its time.
+    const LANES: usize = 2;
+
     /// The next task. Dropping the call loses none.
     async fn take(&self) -> Task;
 
@@ -61,6 +69,7 @@ pub struct Workers {
     stop: CancellationToken,
     /// Give up what is being rendered.
     abandon: CancellationToken,
+    crew: Arc<Crew>,
     metrics: WorkerMetrics,
     /// Tells how far the renders are.
     _ticker: AbortOnDropHandle<()>,
@@ -71,9 +80,8 @@ struct Lane<W> {
     farm: Arc<W>,
     renderer: Renderer,
     slots: Arc<Semaphore>,
-    board: Arc<Board>,
+    crew: Arc<Crew>,
     metrics: WorkerMetrics,
-    host: Arc<str>,
     stop: CancellationToken,
     abandon: CancellationToken,
 }
@@ -87,24 +95,29 @@ impl Workers {
         farm: &Arc<W>,
     ) -> Workers {
         let board = Arc::new(Board::default());
-        let ticker = tokio::spawn(progress::tell(board.clone(), farm.clone()));
+        let crew = Arc::new(Crew {
+            name: host.into(),
+            slots,
+            board: board.clone(),
+            tally: Tally::default(),
+        });
+        let ticker = tokio::spawn(progress::tell(board, farm.clone()));
         let workers = Workers {
             lanes: TaskTracker::new(),
             stop: CancellationToken::new(),
             abandon: CancellationToken::new(),
+            crew: crew.clone(),
             metrics: WorkerMetrics::new(slots),
             _ticker: AbortOnDropHandle::new(ticker),
         };
         let semaphore = Arc::new(Semaphore::new(slots));
-        let host: Arc<str> = host.into();
-        for _ in 0..slots * 2 {
+        for _ in 0..slots * W::LANES {
             let lane = Lane {
                 farm: farm.clone(),
                 renderer,
                 slots: semaphore.clone(),
-                board: board.clone(),
+                crew: crew.clone(),
                 metrics: workers.metrics.clone(),
-                host: host.clone(),
                 stop: workers.stop.clone(),
                 abandon: workers.abandon.clone(),
             };
@@ -116,6 +129,10 @@ impl Workers {
 
     pub fn metrics(&self) -> &WorkerMetrics {
         &self.metrics
+    }
+
+    pub fn crew(&self) -> &Arc<Crew> {
+        &self.crew
     }
 
     /// Takes no further task, lets what runs finish for as long as `patience`, and gives back
@@ -161,9 +178,9 @@ impl<W: Source + Sink> Lane<W> {
 
     async fn render(&self, task: &Task) -> Result<(Outcome, Bytes), NotRendered> {
         let (spec, control) = (task.spec, Control::new(task.cancel.clone()));
-        let (renderer, host) = (self.renderer, self.host.clone());
+        let (renderer, host) = (self.renderer, self.crew.name.clone());
+        let _told = self.crew.board.begin(task, &control.progress);
         let measured = self.metrics.begin();
-        let _told = self.board.begin(task, &control.progress);
         let mut render = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
             let png = Bytes::from(renderer(&spec, &control)?);
@@ -201,6 +218,7 @@ impl<W: Source + Sink> Lane<W> {
         match rendered {
             Ok((outcome, png)) => {
                 tracing::debug!(uuid = %task.uuid, seconds = outcome.duration, "rendered");
+                self.crew.tally.add(outcome.duration);
                 self.farm.deliver(task, outcome, png).await;
             }
             // Deleted or finished elsewhere, or this process leaves: in each case giving back

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::Sink;
 use crate::fractal::RowId;
@@ -76,6 +77,12 @@ impl Board {
             })
         });
         Some(news.collect())
+    }
+
+    /// The fractals that are being rendered.
+    pub fn uuids(&self) -> Vec<Uuid> {
+        let renders = self.renders();
+        renders.values().map(|render| render.task.uuid).collect()
     }
 
     fn renders(&self) -> MutexGuard<'_, HashMap<RowId, Render>> {

@@ -1,0 +1,365 @@
+//! Lends tasks to workers on other machines, and takes them back from those that are silent.
+//!
+//! ```text
+//!   queue ──take──> lease ──begin──> worker ──renew, renew──> deliver    (ends the lease by its row)
+//!                                        └──── silent, or told to stop ──> the row waits again
+//! ```
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::farm::Farm;
+use crate::fractal::RowId;
+use crate::leases::{Held, Renewal};
+use crate::queue::Task;
+use crate::roster::{Announced, Roster};
+
+/// Workers that may wait for tasks at a time.
+const POLLS: usize = 16_384;
+
+/// Most tasks in one answer, whatever is asked for.
+const BATCH: usize = 256;
+
+/// How late a lease that has run out may be noticed.
+const LATE: Duration = Duration::from_millis(250);
+
+/// Workers that renew in a second: the more there are, the longer each waits before the next time.
+const RENEWALS: f64 = 500.0;
+
+pub struct Lessor {
+    farm: Arc<Farm>,
+    roster: Roster,
+    time: Duration,
+    polls: Semaphore,
+    stop: CancellationToken,
+    runtime: Handle,
+}
+
+/// How many tasks a worker asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// To begin with at once.
+    pub now: usize,
+    /// More, if others do not lack them.
+    pub spare: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unlent {
+    #[error("{POLLS} workers wait for tasks already")]
+    Crowded,
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// What a worker says has become of a task that it brings back.
+#[derive(Clone, Debug)]
+pub struct Returned {
+    pub lease: Uuid,
+    /// Why it failed; `None`: it was not carried out.
+    pub failure: Option<String>,
+}
+
+impl Lessor {
+    /// Lends for `time`. Waiting workers are sent away when `stop` is cancelled.
+    pub fn start(
+        farm: Arc<Farm>,
+        roster: Roster,
+        time: Duration,
+        stop: CancellationToken,
+    ) -> Arc<Lessor> {
+        let lessor = Arc::new(Lessor {
+            farm: farm.clone(),
+            roster,
+            time,
+            polls: Semaphore::new(POLLS),
+            stop,
+            runtime: Handle::current(),
+        });
+        tokio::spawn(sweep(farm, Arc::downgrade(&lessor)));
+        lessor
+    }
+
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Takes note of a worker.
+    pub fn announce(&self, announced: Announced) {
+        let (name, version) = (announced.name.clone(), announced.version.clone());
+        let slots = announced.slots;
+        if self.roster.announce(announced) {
+            tracing::info!(worker = name, version, slots, "a worker joins");
+        }
+    }
+
+    /// A lease lasts this long without being renewed.
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// After so long a worker should renew: often enough to see its progress, if there are not too
+    /// many of them, and thrice within a lease.
+    pub fn pace(&self) -> Duration {
+        let fair = self.roster.count() as f64 / RENEWALS;
+        Duration::from_secs_f64(fair.max(1.0)).min(self.time / 3)
+    }
+
+    /// Lends tasks to a worker, waiting for the first of them for as long as `wait`. Dropping the
+    /// call loses none.
+    pub async fn lend(
+        self: &Arc<Self>,
+        worker: Uuid,
+        wanted: Wanted,
+        wait: Duration,
+    ) -> Result<Lent, Unlent> {
+        let _place = self.polls.try_acquire().map_err(|_| Unlent::Crowded)?;
+        let end = Instant::now() + wait;
+        loop {
+            let mut taken = Taken {
+                farm: self.farm.clone(),
+                tasks: Vec::new(),
+            };
+            if wanted.now > 0 {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(Unlent::Stopping),
+                    task = self.farm.take() => taken.tasks.push(task),
+                    () = tokio::time::sleep_until(end) => return Ok(self.nothing()),
+                }
+            }
+            if self.stop.is_cancelled() {
+                return Err(Unlent::Stopping);
+            }
+            self.take_more(&mut taken, wanted);
+            if taken.tasks.is_empty() {
+                return Ok(self.nothing());
+            }
+            // On a task of its own: whoever asked may leave in the middle, and the commit come.
+            let (lessor, begin) = (self.clone(), taken);
+            let lent = tokio::spawn(async move { lessor.begin(worker, begin).await }).await;
+            match lent {
+                Ok(lent) if lent.tasks.is_empty() && wanted.now > 0 => {}
+                Ok(lent) => return Ok(lent),
+                // A panic, which has been told.
+                Err(_) => return Ok(self.nothing()),
+            }
+        }
+    }
+
+    /// What is there without waiting. Spare tasks only if all slots of the farm have one without
+    /// them: rather than lie on a shelf here, the last ones are to be rendered elsewhere.
+    fn take_more(&self, taken: &mut Taken, wanted: Wanted) {
+        let most = (wanted.now + wanted.spare).min(BATCH);
+        let plenty = || self.farm.counts().borrow().queued > self.roster.slots();
+        while taken.tasks.len() < most {
+            if taken.tasks.len() == wanted.now && !plenty() {
+                return;
+            }
+            match self.farm.take().now_or_never() {
+                Some(task) => taken.tasks.push(task),
+                None => return,
+            }
+        }
+    }
+
+    async fn begin(self: &Arc<Self>, worker: Uuid, mut taken: Taken) -> Lent {
+        let (farm, leases) = (&self.farm, self.farm.leases());
+        let tasks = std::mem::take(&mut taken.tasks);
+        let begun = tasks.into_iter().map(async |task| {
+            // First the lease: what becomes of the row from now on ends it.
+            let Some(lease) = leases.grant(worker, task.row, task.uuid, self.time) else {
+                farm.drop_task(task.row);
+                return None;
+            };
+            match farm.begin(task.row).await {
+                Ok(true) if leases.is_on(lease) => Some((lease, task)),
+                // Deleted in between.
+                Ok(true) => None,
+                Ok(false) => {
+                    leases.end(worker, lease);
+                    None
+                }
+                Err(error) => {
+                    leases.end(worker, lease);
+                    tracing::warn!(uuid = %task.uuid, %error, "cannot begin a task; it stays queued");
+                    None
+                }
+            }
+        });
+        Lent {
+            tasks: join_all(begun).await.into_iter().flatten().collect(),
+            worker,
+            lessor: self.clone(),
+            sent: false,
+        }
+    }
+
+    fn nothing(self: &Arc<Self>) -> Lent {
+        Lent {
+            tasks: Vec::new(),
+            worker: Uuid::nil(),
+            lessor: self.clone(),
+            sent: true,
+        }
+    }
+
+    /// Renews what a worker holds. Answers which of it is no longer wanted.
+    pub async fn renew(&self, worker: Uuid, held: &[Held]) -> Vec<Uuid> {
+        let leases = self.farm.leases();
+        let mut gone = Vec::new();
+        for task in held {
+            let renewed = match leases.renew(worker, *task, self.time) {
+                Renewal::Renewed => true,
+                Renewal::Ended => false,
+                Renewal::Former => self.take_over(worker, *task).await,
+            };
+            if !renewed {
+                gone.push(task.lease);
+            }
+        }
+        gone
+    }
+
+    /// Goes on with a render that was lent before this process started, unless someone else has
+    /// taken it up.
+    async fn take_over(&self, worker: Uuid, held: Held) -> bool {
+        let leases = self.farm.leases();
+        if !leases.adopt(worker, held, self.time) {
+            return false;
+        }
+        let begun = matches!(self.farm.begin(held.row).await, Ok(true));
+        if !begun {
+            leases.end(worker, held.lease);
+        }
+        begun && leases.is_on(held.lease)
+    }
+
+    /// Takes tasks back. What the store cannot note now it will when the lease runs out.
+    pub async fn take_back(&self, worker: Uuid, returned: Vec<Returned>) {
+        let leases = self.farm.leases();
+        join_all(returned.into_iter().map(async |task| {
+            let Some(row) = leases.end(worker, task.lease) else {
+                return;
+            };
+            let noted = match task.failure {
+                Some(reason) => self.farm.fail(row, reason).await,
+                None => self.farm.give_back(row).await,
+            };
+            if let Err(error) = noted {
+                tracing::warn!(%error, "cannot take back a task");
+                self.lose_later(row);
+            }
+        }))
+        .await;
+    }
+
+    /// A worker leaves: takes back whatever it still had.
+    pub async fn dismiss(&self, worker: Uuid) {
+        let left = self.farm.leases().of(worker).into_iter();
+        let left = left.map(|lease| Returned {
+            lease,
+            failure: None,
+        });
+        self.take_back(worker, left.collect()).await;
+        if let Some(name) = self.roster.leave(worker) {
+            tracing::info!(worker = name, "a worker leaves");
+        }
+    }
+
+    /// Returns a task to the queue, however often that has to be tried.
+    fn lose_later(&self, row: RowId) {
+        let farm = self.farm.clone();
+        self.runtime.spawn(async move {
+            while farm.give_back(row).await.is_err() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+}
+
+/// Tasks between the queue and their leases; back in the queue when dropped.
+struct Taken {
+    farm: Arc<Farm>,
+    tasks: Vec<Task>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            self.farm.put_back(task.row);
+        }
+    }
+}
+
+/// Tasks that have been begun for a worker; given back when dropped before they are sent.
+pub struct Lent {
+    tasks: Vec<(Uuid, Task)>,
+    worker: Uuid,
+    lessor: Arc<Lessor>,
+    sent: bool,
+}
+
+impl Lent {
+    /// The tasks with their leases.
+    pub fn tasks(&self) -> &[(Uuid, Task)] {
+        &self.tasks
+    }
+
+    pub fn sent(mut self) {
+        self.sent = true;
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.sent || self.tasks.is_empty() {
+            return;
+        }
+        let (lessor, worker) = (self.lessor.clone(), self.worker);
+        let back = self.tasks.iter().map(|(lease, _)| Returned {
+            lease: *lease,
+            failure: None,
+        });
+        let back: Vec<_> = back.collect();
+        self.lessor
+            .runtime
+            .spawn(async move { lessor.take_back(worker, back).await });
+    }
+}
+
+/// Returns what is lent to workers that are silent, without end.
+async fn sweep(farm: Arc<Farm>, lessor: Weak<Lessor>) {
+    let leases = farm.leases();
+    loop {
+        leases.any().await;
+        let begun = Instant::now();
+        tokio::time::sleep(LATE).await;
+        if lessor.strong_count() == 0 {
+            return;
+        }
+        // Stopped by a debugger, say, or starved: the workers could not renew meanwhile either.
+        let stood_still = begun.elapsed().saturating_sub(LATE);
+        if stood_still > LATE {
+            leases.prolong(stood_still);
+        }
+        for lease in leases.expire() {
+            tracing::warn!(uuid = %lease.uuid, worker = %lease.worker, "a worker is silent: its task waits again");
+            let farm = farm.clone();
+            tokio::spawn(async move {
+                while let Err(error) = farm.lose(lease.row).await {
+                    tracing::warn!(uuid = %lease.uuid, %error, "cannot return a task; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! HTTP and HTTPS outwards, as commands and workers use it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Certificate, ClientBuilder};
+
+/// A server has this long to accept a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutwardError {
+    #[error("cannot read the authorities {path}: {why}")]
+    Authorities { path: PathBuf, why: String },
+    #[error(
+        "cannot prepare TLS; are certificates installed (package ca-certificates)? Else name your \
+         own with --ca-file: {0}"
+    )]
+    Tls(reqwest::Error),
+}
+
+/// A client that trusts the authorities in `ca_file`, or else the system's if it speaks HTTPS.
+pub fn builder(ca_file: Option<&Path>, https: bool) -> Result<ClientBuilder, OutwardError> {
+    // Fails only if there is one already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIME)
+        .user_agent(concat!("faafo/", env!("CARGO_PKG_VERSION")));
+    Ok(match ca_file {
+        Some(file) => http.tls_certs_only(authorities(file)?),
+        // Otherwise a system without certificates could not even talk plain HTTP.
+        None if !https => http.tls_certs_only([]),
+        None => http,
+    })
+}
+
+fn authorities(file: &Path) -> Result<Vec<Certificate>, OutwardError> {
+    let cannot = |why: String| OutwardError::Authorities {
+        path: file.to_owned(),
+        why,
+    };
+    let pem = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
+    let certificates =
+        Certificate::from_pem_bundle(&pem).map_err(|error| cannot(error.to_string()))?;
+    if certificates.is_empty() {
+        let why = "there is no certificate in it; they must be in PEM";
+        return Err(cannot(why.into()));
+    }
+    Ok(certificates)
+}
+
+/// What lies at the bottom of an error, in its own words.
+pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
