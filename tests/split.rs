@@ -1,0 +1,660 @@
+//! One farm on several machines: an API node, workers that lease tasks over HTTP, and everything
+//! that may go wrong between them. The score of each: nothing lost, nothing twice.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // what fails fails the test
+
+mod common;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{FAAFO, Farm, PATIENCE, but, command, small, text, uuid};
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// `faafo worker` in a process of its own. Killed when dropped.
+struct Worker {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    spool: Option<TempDir>,
+}
+
+fn worker_command(endpoints: &[&str], spool: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(FAAFO);
+    command.arg("worker");
+    for endpoint in endpoints {
+        command.args(["--endpoint-url", endpoint]);
+    }
+    // No token of this machine's own farm.
+    command.env("FAAFO_DATA_DIR", "/nonexistent");
+    command
+        .args(["--log-format", "json", "--log-level", "debug", "--spool"])
+        .arg(spool)
+        .args(args)
+        .stdin(Stdio::null());
+    command
+}
+
+impl Worker {
+    /// Two slots, for one API node.
+    fn of(farm: &Farm) -> Worker {
+        Worker::with(&[&farm.base], &["--workers", "2"])
+    }
+
+    fn with(endpoints: &[&str], args: &[&str]) -> Worker {
+        let spool = TempDir::new().unwrap();
+        let mut worker = Worker::on(spool.path(), endpoints, args);
+        worker.spool = Some(spool);
+        worker
+    }
+
+    fn on(spool: &Path, endpoints: &[&str], args: &[&str]) -> Worker {
+        let mut command = worker_command(endpoints, spool, args);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Worker {
+            child,
+            log,
+            spool: None,
+        }
+    }
+
+    fn logged(&self, message: &str) -> usize {
+        let log = self.log.lock().unwrap();
+        let said = |line: &&Value| line["message"].as_str().unwrap_or("").starts_with(message);
+        log.iter().filter(said).count()
+    }
+
+    async fn until_logged(&self, message: &str) {
+        let begun = Instant::now();
+        while self.logged(message) == 0 {
+            let log = self.log.lock().unwrap().clone();
+            assert!(begun.elapsed() < PATIENCE, "{message:?}: {log:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(&mut self) -> ExitStatus {
+        self.signal("-TERM");
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A worker that ends by itself.
+fn ending(endpoint: &str, args: &[&str]) -> Output {
+    let spool = TempDir::new().unwrap();
+    let mut command = worker_command(&[endpoint], spool.path(), args);
+    command.output().unwrap()
+}
+
+async fn workers(farm: &Farm) -> Vec<Value> {
+    let list: Value = farm
+        .get("/v1/workers")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        list["num_results"],
+        list["objects"].as_array().unwrap().len()
+    );
+    list["objects"].as_array().unwrap().clone()
+}
+
+async fn create(farm: &Farm, fractal: &Value) -> String {
+    let response = farm.create(fractal).await;
+    assert_eq!(response.status(), 201);
+    let new: Value = response.json().await.unwrap();
+    new["uuid"].as_str().unwrap().to_owned()
+}
+
+async fn until_all_done(farm: &Farm, count: usize) {
+    let begun = Instant::now();
+    loop {
+        let counts = farm.counts().await;
+        if counts["done"] == count {
+            return;
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{counts}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Attempted, accepted, done, lost, twice: the last two must be none.
+async fn score(what: &str, farm: &Farm, attempted: usize, accepted: &[String]) {
+    let out = farm.cli(&["list", "-f", "value"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let mut shown: HashMap<String, u32> = HashMap::new();
+    let mut done = 0;
+    for line in text(&out.stdout).lines() {
+        let mut fields = line.split(' ');
+        *shown.entry(fields.next().unwrap().to_owned()).or_default() += 1;
+        done += usize::from(fields.next() == Some("done"));
+    }
+    let lost = accepted
+        .iter()
+        .filter(|id| !shown.contains_key(*id))
+        .count();
+    let twice = shown.values().filter(|times| **times > 1).count();
+    let accepted = accepted.len();
+    println!(
+        "{what}: attempted {attempted}, accepted {accepted}, done {done}, lost {lost}, twice {twice}"
+    );
+    assert_eq!((lost, twice), (0, 0));
+    assert_eq!(done, shown.len());
+    // The images are whole, too.
+    for id in shown.keys().take(20) {
+        let png = farm.get(&format!("/fractal/{id}")).send().await.unwrap();
+        let png = png.bytes().await.unwrap();
+        assert_eq!(farm.show(id).await["checksum"], common::sha256(&png));
+    }
+}
+
+#[tokio::test]
+async fn an_api_node_and_two_workers_are_a_farm() {
+    let farm = Farm::api();
+    let names = [["--name", "one"], ["--name", "two"]];
+    let both = names.map(|name| {
+        let args = [&["--workers", "2"], &name[..]].concat();
+        Worker::with(&[&farm.base], &args)
+    });
+    let mut accepted = Vec::new();
+    for n in 0..200 {
+        let side = 64 + n % 64;
+        accepted.push(create(&farm, &but(small(), json!({"width": side, "height": side}))).await);
+    }
+    until_all_done(&farm, 200).await;
+    score("api and two workers", &farm, 200, &accepted).await;
+    let mut by: HashMap<String, u64> = HashMap::new();
+    for id in &accepted {
+        let done = farm.show(id).await;
+        assert_eq!(done["attempts"], 1);
+        *by.entry(done["generated_by"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    assert_eq!(by.len(), 2, "{by:?}");
+    let list = workers(&farm).await;
+    assert_eq!(list.len(), 2);
+    for worker in &list {
+        assert_eq!(
+            (&worker["slots"], &worker["rendering"]),
+            (&json!(2), &json!([]))
+        );
+        assert_eq!(worker["version"], env!("CARGO_PKG_VERSION"));
+    }
+    for mut worker in both {
+        assert!(worker.stop().success());
+        assert_eq!(worker.logged("connected"), 1);
+        assert_eq!(worker.logged("a kept result"), 0);
+    }
+    // Those that leave say so.
+    assert_eq!(workers(&farm).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_task_reaches_an_idle_worker_at_once_and_a_new_worker_has_one_at_once() {
+    let farm = Farm::api();
+    let worker = Worker::with(&[&farm.base], &["--workers", "1"]);
+    worker.until_logged("ready").await;
+    while workers(&farm).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut times = Vec::new();
+    for _ in 0..50 {
+        let begun = Instant::now();
+        let id = create(&farm, &small()).await;
+        while farm.show(&id).await["status"] != "done" {
+            assert!(begun.elapsed() < PATIENCE);
+        }
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    println!(
+        "from POST to done: median {:?}, worst {:?}",
+        times[25], times[49]
+    );
+    assert!(times[25] < Duration::from_millis(200), "{:?}", times[25]);
+    drop(worker);
+
+    let id = create(&farm, &small()).await;
+    let begun = Instant::now();
+    let _worker = Worker::of(&farm);
+    farm.until(&id, "done").await;
+    println!(
+        "a new worker had its first task done after {:?}",
+        begun.elapsed()
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn the_tasks_of_a_killed_worker_run_elsewhere() {
+    let farm = Farm::with(&["api", "--lease", "2"]);
+    let mut first = Worker::with(&[&farm.base], &["--workers", "1", "--name", "first"]);
+    let long = create(&farm, &common::long()).await;
+    farm.until(&long, "running").await;
+    let second = Worker::with(&[&farm.base], &["--workers", "1", "--name", "second"]);
+    second.until_logged("connected").await;
+    // Renewed, it is not taken away.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let list = workers(&farm).await;
+    assert_eq!(
+        (&list[0]["name"], &list[0]["rendering"]),
+        (&json!("first"), &json!([long]))
+    );
+    assert_eq!(list[1]["rendering"], json!([]));
+    assert!(
+        farm.show(&long).await["progress"].as_f64().unwrap() > 0.0,
+        "bars move"
+    );
+    first.kill();
+    let killed = Instant::now();
+    let taken = async {
+        loop {
+            let list = workers(&farm).await;
+            if list
+                .iter()
+                .any(|w| w["name"] == "second" && w["rendering"] == json!([long]))
+            {
+                return killed.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let taken = tokio::time::timeout(PATIENCE, taken).await.unwrap();
+    println!("killed: its task runs elsewhere after {taken:?} of a lease of 2 s");
+    // The list hears of it with the next heartbeat, a third of the lease later.
+    assert!(taken < Duration::from_millis(4500), "{taken:?}");
+    let running = farm.show(&long).await;
+    assert_eq!(running["attempts"], 1, "a crash is no attempt");
+}
+
+#[tokio::test]
+async fn a_worker_told_to_stop_gives_its_tasks_back_at_once() {
+    let farm = Farm::api();
+    let mut worker = Worker::with(&[&farm.base], &["--workers", "1"]);
+    let long = create(&farm, &common::long()).await;
+    farm.until(&long, "running").await;
+    let told = Instant::now();
+    worker.signal("-TERM");
+    farm.until(&long, "queued").await;
+    let took = told.elapsed();
+    println!("told to stop: the task waits again after {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(worker.child.wait().unwrap().success());
+    assert_eq!(farm.show(&long).await["attempts"], 0);
+    assert_eq!(workers(&farm).await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_rendered_no_further() {
+    let farm = Farm::api();
+    let worker = Worker::with(&[&farm.base], &["--workers", "1"]);
+    let long = create(&farm, &common::long()).await;
+    farm.until(&long, "running").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let path = format!("/v1/fractal/{long}");
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
+    let begun = Instant::now();
+    let next = create(&farm, &small()).await;
+    farm.until(&next, "done").await;
+    println!("deleted: its slot was free after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    drop(worker);
+}
+
+#[tokio::test]
+async fn of_two_endpoints_one_may_be_dead() {
+    let farm = Farm::api();
+    let dead = "http://127.0.0.1:9";
+    let worker = Worker::with(&[dead, &farm.base], &["--workers", "2"]);
+    let id = create(&farm, &small()).await;
+    farm.until(&id, "done").await;
+    assert_eq!(worker.logged("no API node answers"), 0);
+    assert_eq!(worker.logged("connected"), 1);
+}
+
+/// Kills the API node in the middle of the load and starts it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_api_node_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    let mut farm = Farm::on(folder.path(), &["api"]);
+    let port = farm.port().to_string();
+    let (one, two) = (Worker::of(&farm), Worker::of(&farm));
+    let (mut attempted, mut accepted) = (0, Vec::new());
+    for _ in 0..3 {
+        let posts: Vec<_> = (0..4)
+            .map(|_| {
+                let (url, client) = (farm.url("/v1/fractal"), common::client());
+                tokio::spawn(async move {
+                    let (mut attempted, mut accepted) = (0, Vec::new());
+                    loop {
+                        attempted += 1;
+                        let id = uuid();
+                        let fractal =
+                            but(small(), json!({"uuid": id, "width": 200, "height": 200}));
+                        match client.post(&url).json(&fractal).send().await {
+                            Ok(response) if response.status() == 201 => accepted.push(id),
+                            Ok(response) => panic!("{}", response.status()),
+                            Err(_) => return (attempted, accepted),
+                        }
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        farm.kill();
+        for post in posts {
+            let (more, ids) = post.await.unwrap();
+            attempted += more;
+            accepted.extend(ids);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The later of the two ports holds.
+        let command = command(folder.path(), &["api"]);
+        farm = Farm::run(at_port(command, &port), folder.path());
+    }
+    let begun = Instant::now();
+    loop {
+        let counts = farm.counts().await;
+        if counts["queued"] == 0 && counts["running"] == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < 3 * PATIENCE, "{counts}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(accepted.len() > 100, "too little load to tell");
+    score("API node killed thrice", &farm, attempted, &accepted).await;
+    for worker in [&one, &two] {
+        assert!(worker.logged("no API node answers") >= 1);
+        assert!(worker.logged("no API node answers") <= 6, "a line a change");
+    }
+}
+
+/// The same command with another port, which it names already.
+fn at_port(command: Command, port: &str) -> Command {
+    let mut again = Command::new(command.get_program());
+    let mut args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    let place = args.iter().position(|arg| arg == "--bind-port").unwrap();
+    args[place + 1] = port.into();
+    again.args(args).stdin(Stdio::null());
+    again
+}
+
+/// Pictures of about two seconds.
+fn some_seconds() -> Value {
+    but(common::slow(), json!({"width": 1000, "height": 1000}))
+}
+
+#[tokio::test]
+async fn results_outlive_an_api_node_that_is_down_and_the_worker_itself() {
+    for kill in [false, true] {
+        let (folder, spool) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let mut farm = Farm::on(folder.path(), &["api"]);
+        let port = farm.port().to_string();
+        let mut worker = Worker::on(
+            spool.path(),
+            &[&farm.base],
+            &["--workers", "2", "--name", "w1"],
+        );
+        let ids = [
+            create(&farm, &some_seconds()).await,
+            create(&farm, &some_seconds()).await,
+        ];
+        for id in &ids {
+            farm.until(id, "running").await;
+        }
+        farm.kill();
+        // Down for the whole rest of the render.
+        let begun = Instant::now();
+        while results(spool.path()) < 2 {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if kill {
+            worker.kill();
+        } else {
+            assert!(worker.stop().success());
+        }
+        let command = command(folder.path(), &["api"]);
+        let farm = Farm::run(at_port(command, &port), folder.path());
+        assert_eq!(farm.counts().await["queued"], 2);
+        // One that renders nothing in time: what comes was kept.
+        let again = Worker::on(
+            spool.path(),
+            &[&farm.base],
+            &["--workers", "1", "--name", "w2"],
+        );
+        for id in &ids {
+            assert_eq!(farm.until(id, "done").await["generated_by"], "w1");
+        }
+        again.until_logged("kept results").await;
+        let begun = Instant::now();
+        while results(spool.path()) > 0 {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        score("API node down for the whole render", &farm, 2, &ids).await;
+    }
+}
+
+fn results(spool: &Path) -> usize {
+    let Ok(files) = std::fs::read_dir(spool.join("0")) else {
+        return 0;
+    };
+    let ending = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|e| e == "result");
+    files.flatten().filter(ending).count()
+}
+
+#[tokio::test]
+async fn a_worker_without_the_right_token_says_so_in_a_line() {
+    let farm = Farm::beyond(&["api"]);
+    let base = format!("http://127.0.0.1:{}", farm.port());
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, token: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.path().join(name);
+        std::fs::write(&path, token).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let said = |args: &[&str]| {
+        let output = ending(&base, args);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        said.lines().last().unwrap().to_owned()
+    };
+    let wrong = file("wrong", "0123456789abcdef0123456789abcdef");
+    let user = file("user", &farm.token("user"));
+    let none = said(&[]);
+    assert!(none.contains("asks for the workers' token"), "{none}");
+    let wrong = said(&["--token-file", &wrong]);
+    assert!(wrong.contains("does not take this token"), "{wrong}");
+    let users = said(&["--token-file", &user]);
+    assert!(
+        users.contains("holds a user token, where the worker token belongs"),
+        "{users}"
+    );
+
+    let right = file("right", &farm.token("worker"));
+    let farm = farm.reached_at(base.clone(), common::client());
+    let post = farm.post("/v1/fractal").json(&small());
+    let new = post.bearer_auth(farm.token("user")).send().await.unwrap();
+    let new: Value = new.json().await.unwrap();
+    let _worker = Worker::with(&[&base], &["--token-file", &right]);
+    farm.until(new["uuid"].as_str().unwrap(), "done").await;
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for (endpoint, args, words) in [
+        ("ftp://farm", &[][..], "must begin with http:// or https://"),
+        ("http://farm", &["--workers", "0"], "workers is 0"),
+        ("http://farm", &["--name", ""], "name must have"),
+    ] {
+        let output = ending(endpoint, args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
+}
+
+/// A worker as documents.
+fn announced(id: &str, protocol: u32) -> Value {
+    json!({"id": id, "name": "w", "version": "9.9.9", "protocol": protocol, "slots": 1, "done": 0,
+           "rate": 0})
+}
+
+#[tokio::test]
+async fn who_speaks_another_protocol_is_told_who_has_to_be_upgraded() {
+    let farm = Farm::api();
+    for (protocol, upgrade) in [(0, "upgrade the worker"), (99, "upgrade the farm")] {
+        // Of another version's document no more need be understood.
+        let poll = json!({"worker": {"protocol": protocol, "name": "w", "version": "9.9.9"}});
+        for path in ["/v1/leases", "/v1/leases/renew"] {
+            let response = farm.post(path).json(&poll).send().await.unwrap();
+            assert_eq!(response.status(), 409);
+            let error: Value = response.json().await.unwrap();
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(upgrade), "{message}");
+            assert!(message.contains("9.9.9") && message.contains(env!("CARGO_PKG_VERSION")));
+        }
+    }
+    // Fields that a later version adds do no harm.
+    let mut worker = announced(&uuid(), 1);
+    worker["mood"] = json!("fine");
+    let poll = json!({"worker": worker, "want": 1, "wait": 0, "colour": "red"});
+    let response = farm.post("/v1/leases").json(&poll).send().await.unwrap();
+    assert_eq!(response.status(), 204);
+}
+
+#[tokio::test]
+async fn a_poll_that_is_left_loses_no_task() {
+    let farm = Farm::with(&["api", "--lease", "600"]);
+    let impatient = reqwest::Client::builder()
+        .tls_certs_only([])
+        .timeout(Duration::from_millis(30));
+    let impatient = impatient.build().unwrap();
+    let poll = |wait: u32| json!({"worker": announced(&uuid(), 1), "want": 1, "wait": wait});
+    for _ in 0..20 {
+        let poll = impatient.post(farm.url("/v1/leases")).json(&poll(20));
+        assert!(poll.send().await.is_err());
+    }
+    let id = create(&farm, &small()).await;
+    let poll = poll(0);
+    let lent = farm.post("/v1/leases").json(&poll).send().await.unwrap();
+    let lent: Value = lent.json().await.unwrap();
+    assert_eq!(lent["tasks"][0]["uuid"], json!(id));
+    assert_eq!(lent["lease_seconds"], 600.0);
+    // Brought back by whoever has it, and by nobody else.
+    for (worker, status) in [
+        (uuid(), "running"),
+        (poll["worker"]["id"].as_str().unwrap().into(), "queued"),
+    ] {
+        let back = json!({"worker": worker, "leases": [{"lease": lent["tasks"][0]["lease"]}]});
+        let back = farm
+            .post("/v1/leases/return")
+            .json(&back)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(back.status(), 204);
+        assert_eq!(farm.show(&id).await["status"], status);
+    }
+}
+
+#[tokio::test]
+async fn local_workers_are_on_the_list_too() {
+    let farm = Farm::all();
+    let worker = Worker::with(&[&farm.base], &["--workers", "3", "--name", "zz"]);
+    let begun = Instant::now();
+    while workers(&farm).await.len() < 2 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let list = workers(&farm).await;
+    assert_eq!(
+        (&list[0]["slots"], &list[1]["slots"]),
+        (&json!(2), &json!(3))
+    );
+    let table = text(&farm.cli(&["workers"]).stdout);
+    assert!(
+        table.contains("| Name") && table.contains("| zz"),
+        "{table}"
+    );
+    let json: Value = serde_json::from_slice(&farm.cli(&["workers", "-f", "json"]).stdout).unwrap();
+    assert_eq!(json[1]["name"], "zz");
+    let csv = text(&farm.cli(&["workers", "-f", "csv"]).stdout);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let value = text(&farm.cli(&["workers", "-f", "value"]).stdout);
+    assert!(value.lines().nth(1).unwrap().starts_with("zz "), "{value}");
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_may_come_and_go() {
+    let farm = Farm::with(&["api", "--lease", "2"]);
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let mut workers: Vec<Option<Worker>> = (0..5).map(|_| None).collect();
+    let (begun, mut accepted) = (Instant::now(), Vec::new());
+    while begun.elapsed() < Duration::from_secs(20) {
+        let place = random.random_range(0..5);
+        workers[place] = match workers[place].take() {
+            None => Some(Worker::with(&[&farm.base], &["--workers", "1"])),
+            Some(mut worker) => {
+                // Some are asked to leave, some die.
+                match random.random_range(0..2) {
+                    0 => worker.signal("-TERM"),
+                    _ => worker.kill(),
+                }
+                let _ = worker.child.wait();
+                None
+            }
+        };
+        for _ in 0..10 {
+            let fractal = but(
+                small(),
+                json!({"width": 300, "height": 300, "iterations": 500}),
+            );
+            accepted.push(create(&farm, &fractal).await);
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
+    }
+    let _last = Worker::of(&farm);
+    until_all_done(&farm, accepted.len()).await;
+    score("workers come and go", &farm, accepted.len(), &accepted).await;
+}
