@@ -214,6 +214,12 @@ impl Farm {
         Ok(())
     }
 
+    /// Marks a task as being rendered that nobody was handed: a render from before a restart goes on.
+    /// `false`: someone else has it, or it is not wanted any more.
+    pub async fn resume(&self, row: RowId) -> Result<bool> {
+        Ok(self.store.start(row).await?.is_some())
+    }
+
     /// Returns a task that was begun and not carried out. The attempt does not count.
     pub async fn give_back(&self, row: RowId) -> Result<()> {
         match self.store.give_back(row).await? {

@@ -3,8 +3,8 @@
 //! Like the queue, a hint: it is in no row. What was lent when the process died is taken up again by
 //! [`crate::store::Store::recover`], or goes on under a lease of the process before.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,15 @@ impl Leases {
         let row = table.leases.get(&lease).filter(|l| l.worker == worker)?.row;
         table.forget(row);
         Some(row)
+    }
+
+    /// All to whom something is lent.
+    pub fn workers(&self) -> HashSet<Uuid> {
+        self.table()
+            .leases
+            .values()
+            .map(|lease| lease.worker)
+            .collect()
     }
 
     /// The leases of a worker.

@@ -236,7 +236,7 @@ impl Lessor {
         if !leases.adopt(worker, held, self.time) {
             return false;
         }
-        let begun = matches!(self.farm.begin(held.row).await, Ok(true));
+        let begun = matches!(self.farm.resume(held.row).await, Ok(true));
         if !begun {
             leases.end(worker, held.lease);
         }
@@ -264,15 +264,27 @@ impl Lessor {
 
     /// A worker leaves: takes back whatever it still had.
     pub async fn dismiss(&self, worker: Uuid) {
-        let left = self.farm.leases().of(worker).into_iter();
-        let left = left.map(|lease| Returned {
-            lease,
-            failure: None,
-        });
-        self.take_back(worker, left.collect()).await;
+        self.take_all_back(worker).await;
         if let Some(name) = self.roster.leave(worker) {
             tracing::info!(worker = name, "a worker leaves");
         }
+    }
+
+    /// This process ends: what is lent waits again, which is no crash. The workers go on, and take
+    /// it up anew when they reach the next one.
+    pub async fn close(&self) {
+        for worker in self.farm.leases().workers() {
+            self.take_all_back(worker).await;
+        }
+    }
+
+    async fn take_all_back(&self, worker: Uuid) {
+        let all = self.farm.leases().of(worker).into_iter();
+        let all = all.map(|lease| Returned {
+            lease,
+            failure: None,
+        });
+        self.take_back(worker, all.collect()).await;
     }
 
     /// Returns a task to the queue, however often that has to be tried.

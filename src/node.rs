@@ -118,7 +118,7 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     };
     let app = api::router(
         farm.clone(),
-        lessor,
+        lessor.clone(),
         Access::new(keeper),
         way,
         metrics,
@@ -146,6 +146,7 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
         }
         // A panic in the server has been told already.
         let _ = server.await;
+        lessor.close().await;
     };
     tokio::select! {
         () = drained => tracing::info!("stopped"),

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// beside `ApiError` holds what each of the store's errors becomes.
 const NEEDS_A_BROKEN_SERVER: [u16; 2] = [503, 507];
 
+/// Where workers take tasks, renew, and bring back.
+const LEASES: [&str; 3] = ["/v1/leases", "/v1/leases/renew", "/v1/leases/return"];
+
 type Operation = (String, String, u16);
 
 fn documented(openapi: &Value) -> BTreeSet<Operation> {
@@ -88,6 +91,12 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
         |op: &str| json!({"filters": [{"name": "uuid", "op": op, "val": done_id}], "single": true});
     let large = vec![b' '; 70_000];
     let missing = uuid();
+    let [leases, renew, back] = LEASES;
+    let worker = json!({"id": uuid(), "name": "w", "version": "1", "protocol": 1, "slots": 1,
+                        "done": 0, "rate": 0});
+    let other = but(worker.clone(), json!({"protocol": 0}));
+    let nameless = but(worker.clone(), json!({"name": ""}));
+    let poll = |worker: &Value, want: u32| json!({"worker": worker, "want": want, "wait": 0});
     vec![
         case("post", list, list, 201).json(&small()),
         case("post", list, list, 400).body("application/json", "{"),
@@ -128,6 +137,21 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
         case("post", retry, &at(retry, done_id), 409),
         case("delete", one, &at(one, done_id), 204),
         case("delete", one, &at(one, &missing), 404),
+        case("post", leases, leases, 200).json(&poll(&worker, 1)),
+        case("post", leases, leases, 204).json(&poll(&worker, 0)),
+        case("post", leases, leases, 400).body("application/json", "{"),
+        case("post", leases, leases, 409).json(&poll(&other, 1)),
+        case("post", leases, leases, 415).body("text/plain", "{}"),
+        case("post", leases, leases, 422).json(&poll(&nameless, 1)),
+        case("post", renew, renew, 200).json(&json!({"worker": worker, "leases": []})),
+        case("post", renew, renew, 400).json(&json!({"worker": worker})),
+        case("post", renew, renew, 409).json(&json!({"worker": other})),
+        case("post", renew, renew, 415).body("text/plain", "{}"),
+        case("post", renew, renew, 422).json(&json!({"worker": nameless, "leases": []})),
+        case("post", back, back, 204).json(&json!({"worker": uuid(), "leases": []})),
+        case("post", back, back, 400).json(&json!({})),
+        case("post", back, back, 415).body("text/plain", "{}"),
+        case("get", "/v1/workers", "/v1/workers", 200),
         case("get", "/v1/events", "/v1/events", 200),
         case("get", "/livez", "/livez", 200),
         case("get", "/readyz", "/readyz", 200),
@@ -197,6 +221,17 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     let silent = answer_to(&farm, &path, "image/png", 9).await;
     assert_eq!(silent, "HTTP/1.1 408 Request Timeout");
     shown.insert((put.0, put.1, 408));
+
+    futures_util::future::join_all(LEASES.map(async |path| {
+        let request = format!("POST {path}");
+        let huge = answer_to(&farm, &request, "application/json", 100 << 20);
+        assert_eq!(huge.await, "HTTP/1.1 413 Payload Too Large");
+        let silent = answer_to(&farm, &request, "application/json", 9);
+        assert_eq!(silent.await, "HTTP/1.1 408 Request Timeout");
+    }))
+    .await;
+    shown.extend(LEASES.map(|path| ("post".into(), path.into(), 413)));
+    shown.extend(LEASES.map(|path| ("post".into(), path.into(), 408)));
 
     refuse_without_token(&openapi, &mut shown).await;
 

@@ -472,6 +472,41 @@ async fn results_outlive_an_api_node_that_is_down_and_the_worker_itself() {
     }
 }
 
+#[tokio::test]
+async fn a_render_goes_on_across_a_restart_of_the_api_node() {
+    let folder = TempDir::new().unwrap();
+    let mut farm = Farm::on(folder.path(), &["api"]);
+    let port = farm.port().to_string();
+    let worker = Worker::with(&[&farm.base], &["--workers", "1"]);
+    let long = create(&farm, &common::long()).await;
+    farm.until(&long, "running").await;
+    for kill in [false, true] {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        if kill {
+            farm.kill();
+        } else {
+            assert!(farm.stop().success());
+        }
+        let command = command(folder.path(), &["api"]);
+        farm = Farm::run(at_port(command, &port), folder.path());
+        let begun = Instant::now();
+        while workers(&farm).await.first().map(|w| w["rendering"].clone()) != Some(json!([long])) {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(farm.until(&long, "running").await["attempts"], 1);
+    }
+    let conn = rusqlite::Connection::open(folder.path().join("faafo.db")).unwrap();
+    let crashes = conn.query_row("SELECT crashes FROM fractal", [], |row| row.get(0));
+    assert_eq!(crashes, Ok(1), "a process that stops has not crashed");
+    // Deleted now, it stops: the worker has held on to it all the time.
+    assert!(worker.logged("no API node answers") <= 2, "a line a change");
+    let path = format!("/v1/fractal/{long}");
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
+    let next = create(&farm, &small()).await;
+    farm.until(&next, "done").await;
+}
+
 fn results(spool: &Path) -> usize {
     let Ok(files) = std::fs::read_dir(spool.join("0")) else {
         return 0;

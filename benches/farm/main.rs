@@ -7,6 +7,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod load;
+mod split;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -88,6 +89,21 @@ fn main() {
         "<= 50 ms",
     );
     row(
+        "8 workers over HTTP, 256x256x256",
+        &|| runtime.block_on(split::eight()),
+        ">= 300 tasks/s",
+    );
+    row(
+        "POST until done, worker over HTTP",
+        &|| runtime.block_on(split::latency()),
+        "p99 < 50 ms",
+    );
+    row(
+        "10,000 workers that wait",
+        &|| runtime.block_on(split::pollers()),
+        "<= 300 MB, <= 5 %",
+    );
+    row(
         "9999x9999x512, peak resident",
         &|| runtime.block_on(large()),
         "<= 300 MB",
@@ -165,6 +181,10 @@ async fn posts() -> String {
 
 /// Fills a store with `count` fractals, through the farm's own code.
 async fn filled(folder: &Path, count: u128) {
+    filled_with(folder, count, spec).await;
+}
+
+async fn filled_with(folder: &Path, count: u128, spec: fn(u32) -> FractalSpec) {
     let store = Arc::new(Sqlite::open(folder).unwrap());
     let writers = (0..256).map(|first| {
         let store = store.clone();

@@ -77,9 +77,16 @@ impl Endpoints {
         matches!(self.state().told, Told::Down | Told::ShutOut(_))
     }
 
-    /// Tells when another one is talked to.
-    pub fn moves(&self) -> watch::Receiver<usize> {
-        self.current.subscribe()
+    /// Which one is talked to.
+    pub fn current(&self) -> usize {
+        *self.current.borrow()
+    }
+
+    /// Waits until another one is talked to.
+    pub async fn turn_from(&self, at: usize) {
+        let mut turns = self.current.subscribe();
+        // It ends only with this struct.
+        let _ = turns.wait_for(|now| *now != at).await;
     }
 
     /// Waits until the farm refuses a worker that it has never let in, and tells why.

@@ -13,6 +13,7 @@ mod spool;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ pub struct Remote {
     outbox: Outbox,
     held: Mutex<HashMap<RowId, Held>>,
     tally: Tally,
+    /// A request for tasks is on.
+    asks: AtomicBool,
     /// Held while leases are renewed or returned: a renewal that overtakes the return of a lease
     /// would take it up again.
     talk: tokio::sync::Mutex<()>,
@@ -145,6 +148,7 @@ impl Remote {
             outbox: Outbox::new(spool),
             held: Mutex::default(),
             tally: Tally::default(),
+            asks: AtomicBool::new(false),
             talk: tokio::sync::Mutex::default(),
         });
         let run = |task: tokio::task::JoinHandle<()>| AbortOnDropHandle::new(task);
@@ -417,7 +421,6 @@ impl Sink for Remote {
 
 /// Keeps the lanes busy.
 async fn fetch(remote: Arc<Remote>) {
-    let mut moves = remote.endpoints.moves();
     let mut next_spare = Instant::now();
     // Renders were slower than expected: nothing is fetched ahead until so many are done.
     let mut wary_until = 0;
@@ -444,20 +447,22 @@ async fn fetch(remote: Arc<Remote>) {
             }
             continue;
         }
-        moves.mark_unchanged();
+        remote.asks.store(true, Ordering::Relaxed);
         let leased = tokio::select! {
-            leased = remote.lease(want, spare) => leased,
+            leased = remote.lease(want, spare) => Some(leased),
             // The one that was asked is given up by now.
-            _ = moves.changed() => continue,
+            () = remote.endpoints.turn_from(remote.endpoints.current()) => None,
         };
+        remote.asks.store(false, Ordering::Relaxed);
         match leased {
-            Ok(tasks) => {
+            Some(Ok(tasks)) => {
                 if want == 0 && tasks.len() < spare {
                     next_spare = Instant::now() + LOOK;
                 }
                 remote.receive(tasks);
             }
-            Err(error) => tracing::debug!(%error, "no tasks"),
+            Some(Err(error)) => tracing::debug!(%error, "no tasks"),
+            None => {}
         }
     }
 }
@@ -467,8 +472,9 @@ async fn heartbeat(remote: Arc<Remote>) {
     let (mut pace, mut last) = (FIRST_PACE, Instant::now());
     loop {
         tokio::time::sleep(pace).await;
-        // A request for tasks says it as well, but while none is wanted none is sent.
-        if remote.held().is_empty() && last.elapsed() < ANNOUNCE {
+        // A request for tasks says that it is there; but while none is wanted, none is sent.
+        let asks = remote.asks.load(Ordering::Relaxed);
+        if remote.held().is_empty() && (asks || last.elapsed() < ANNOUNCE) {
             continue;
         }
         match remote.renew().await {
