@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,6 +39,9 @@ pub struct Lessor {
     roster: Roster,
     time: Duration,
     polls: Semaphore,
+    /// One of them at a time waits at the queue: there ten thousand would cost each that leaves a
+    /// look at all others.
+    turn: Mutex<()>,
     stop: CancellationToken,
     runtime: Handle,
 }
@@ -81,6 +84,7 @@ impl Lessor {
             roster,
             time,
             polls: Semaphore::new(POLLS),
+            turn: Mutex::default(),
             stop,
             runtime: Handle::current(),
         });
@@ -132,7 +136,7 @@ impl Lessor {
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return Err(Unlent::Stopping),
-                    task = self.farm.take() => taken.tasks.push(task),
+                    task = self.wait_for_one() => taken.tasks.push(task),
                     () = tokio::time::sleep_until(end) => return Ok(self.nothing()),
                 }
             }
@@ -153,6 +157,12 @@ impl Lessor {
                 Err(_) => return Ok(self.nothing()),
             }
         }
+    }
+
+    /// In the order in which they came.
+    async fn wait_for_one(&self) -> Task {
+        let _turn = self.turn.lock().await;
+        self.farm.take().await
     }
 
     /// What is there without waiting. Spare tasks only if all slots of the farm have one without

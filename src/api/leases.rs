@@ -65,6 +65,8 @@ pub async fn lease(
     body: Body,
 ) -> Result<Response, ApiError> {
     let doc: PollDoc = document(&headers, body).await?;
+    // They hold on to the memory that the whole request was read into.
+    drop(headers);
     let worker = doc.worker.id;
     api.lessor.announce(checked(doc.worker)?);
     let wanted = Wanted {
