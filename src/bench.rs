@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::farm::{Farm, Policy};
-use crate::fractal::{Constant, Draft, FractalSpec, Palette, Plane};
+use crate::fractal::{Constant, Draft, FractalSpec, Limits, Palette, Plane};
 use crate::queue::LocalQueue;
-use crate::render::{self, Control, Path, Shortcuts};
+use crate::render::{self, Control, Path, Shortcuts, constant};
 use crate::store::{Sqlite, Store};
 use crate::worker::Workers;
 
@@ -107,12 +109,15 @@ pub struct LargeReport {
     pub efficiency: f64,
 }
 
-/// Pictures as `faafo create` draws them, through queue, workers and store.
+/// Pictures as `faafo create` draws them, each on one core.
 #[derive(Debug, Serialize)]
 pub struct MixReport {
     pub tasks: usize,
-    pub tasks_per_second_on_one_core: f64,
+    /// Through queue, workers and store.
     pub tasks_per_second: f64,
+    /// Rendered alone: a farm of one worker keeps the other cores busy with its store.
+    pub renders_per_second_on_one_core: f64,
+    pub renders_per_second: f64,
     pub efficiency: f64,
 }
 
@@ -250,7 +255,6 @@ fn png_share(effort: Effort) -> anyhow::Result<f64> {
 
 fn large(effort: Effort) -> anyhow::Result<LargeReport> {
     let spec = spec(effort.large, 512, WHOLE, DUST);
-    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let (one, all) = (pool(1)?, pool(cores())?);
     let (mut on_one, mut on_all) = (Vec::new(), Vec::new());
     let render = || render::render(&spec, &Control::default(), std::io::sink());
@@ -269,27 +273,44 @@ fn large(effort: Effort) -> anyhow::Result<LargeReport> {
 
 fn run_mix(effort: Effort, drafts: &[Draft]) -> anyhow::Result<MixReport> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let (mut on_one, mut on_all) = (Vec::new(), Vec::new());
+    let specs = drafts.iter().zip(0..).map(|(draft, number)| {
+        let draw = |plane, n| constant::draw(Uuid::from_u128(number), plane, n);
+        Limits::default().accept(draft, draw)
+    });
+    let specs = specs.collect::<Result<Vec<_>, _>>()?;
+    let (one, all) = (pool(1)?, pool(cores())?);
+    let (mut farm, mut on_one, mut on_all) = (Vec::new(), Vec::new(), Vec::new());
+    let render = || {
+        specs
+            .par_iter()
+            .try_for_each(|spec| render::render(spec, &Control::default(), std::io::sink()))
+    };
     for _ in 0..effort.rounds {
-        on_one.push(runtime.block_on(through_a_farm(drafts, 1))?);
-        on_all.push(runtime.block_on(through_a_farm(drafts, cores()))?);
+        farm.push(runtime.block_on(through_a_farm(drafts))?);
+        on_one.push(one.install(|| timed(render))?);
+        on_all.push(all.install(|| timed(render))?);
     }
     let (on_one, on_all) = (median(on_one), median(on_all));
     let tasks = drafts.len();
     Ok(MixReport {
         tasks,
-        tasks_per_second_on_one_core: tasks as f64 / on_one,
-        tasks_per_second: tasks as f64 / on_all,
+        tasks_per_second: tasks as f64 / median(farm),
+        renders_per_second_on_one_core: tasks as f64 / on_one,
+        renders_per_second: tasks as f64 / on_all,
         efficiency: on_one / on_all / cores() as f64,
     })
 }
 
+fn pool(threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
+    ThreadPoolBuilder::new().num_threads(threads).build()
+}
+
 /// Seconds from the first task's acceptance to the last one's image in the store.
-async fn through_a_farm(drafts: &[Draft], slots: usize) -> anyhow::Result<f64> {
+async fn through_a_farm(drafts: &[Draft]) -> anyhow::Result<f64> {
     let folder = tempfile::TempDir::new().context("cannot make a folder for the farm")?;
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(folder.path())?);
     let farm = Arc::new(Farm::open(store, LocalQueue::start, Policy::default()).await?);
-    let workers = Workers::start(slots, "bench", render::render_to_vec, &farm);
+    let workers = Workers::start(cores(), "bench", render::render_to_vec, &farm);
     let mut counts = farm.counts();
     let begun = Instant::now();
     for (number, draft) in drafts.iter().enumerate() {

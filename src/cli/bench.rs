@@ -130,10 +130,16 @@ fn table(report: &Report) -> Result<String, Failure> {
     )?;
     writeln!(
         out,
-        "  {:<34} {:>5.0} tasks/s, {:.0} on one core: efficiency {}",
+        "  {:<34} {:>5.0} tasks/s through a farm",
         format!("{} pictures of the default mix", mix.tasks),
-        mix.tasks_per_second,
-        mix.tasks_per_second_on_one_core,
+        mix.tasks_per_second
+    )?;
+    writeln!(
+        out,
+        "  {:<34} {:>5.0} pictures/s, {:.0} on one core: efficiency {}",
+        "  rendered alone",
+        mix.renders_per_second,
+        mix.renders_per_second_on_one_core,
         percent(mix.efficiency)
     )?;
     writeln!(
