@@ -283,6 +283,7 @@ fn run_mix(effort: Effort, drafts: &[Draft]) -> anyhow::Result<MixReport> {
     let render = || {
         specs
             .par_iter()
+            .with_max_len(1)
             .try_for_each(|spec| render::render(spec, &Control::default(), std::io::sink()))
     };
     for _ in 0..effort.rounds {

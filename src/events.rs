@@ -22,6 +22,11 @@ pub enum Event {
     /// So much of its picture is rendered, 0 to 1. Told only between `Running` and whatever ends
     /// that.
     Progress(Uuid, f64),
+    /// Of several nodes on one database: this one goes on with a render that another had lent. No
+    /// news for those who watch.
+    Adopted(Fractal),
+    /// And this one's render of that row was ended by another, or is another's now: likewise.
+    Departed(RowId),
 }
 
 /// Events kept for a listener that is slow; it misses what is older.

@@ -311,14 +311,18 @@ pub struct Outcome {
 
 /// SHA-256 in lower-case hexadecimal.
 pub fn checksum(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Two lower-case digits a byte.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    let text = String::with_capacity(2 * bytes.len());
+    bytes.iter().fold(text, |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// A fractal's place in the order of acceptance. Never used twice, where a uuid may come again once
@@ -341,6 +345,36 @@ pub struct Fractal {
     pub created_at: Timestamp,
     /// When it became `Done` or `Failed`.
     pub finished_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+impl Fractal {
+    /// The simplest there is, for tests of what does not look at the picture.
+    pub fn plain(row: RowId, status: Status) -> Fractal {
+        Fractal {
+            row,
+            uuid: Uuid::from_u128(row as u128),
+            spec: FractalSpec {
+                width: 1,
+                height: 1,
+                iterations: 1,
+                plane: Plane {
+                    xa: 0.0,
+                    xb: 0.0,
+                    ya: 0.0,
+                    yb: 0.0,
+                },
+                c: Constant { re: 0.0, im: 0.0 },
+                palette: Palette::Classic,
+            },
+            status,
+            attempts: 1,
+            error: None,
+            outcome: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            finished_at: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //!                                        └──── silent, or told to stop ──> the row waits again
 //! ```
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,10 +18,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::farm::Farm;
-use crate::fractal::RowId;
+use crate::fractal::{RowId, Status};
 use crate::leases::{Held, Renewal};
 use crate::queue::Task;
+use crate::render::Cancel;
 use crate::roster::{Announced, Roster};
+use crate::store::StoreError;
+use crate::wire::lease::CrewDoc;
 
 /// Workers that may wait for tasks at a time.
 const POLLS: usize = 16_384;
@@ -28,8 +32,14 @@ const POLLS: usize = 16_384;
 /// Most tasks in one answer, whatever is asked for.
 const BATCH: usize = 256;
 
+/// Beats in a wait for tasks: it may end a hundredth of it before its time.
+const BEATS: u32 = 100;
+
 /// How late a lease that has run out may be noticed.
 const LATE: Duration = Duration::from_millis(250);
+
+/// Pause before a store that failed is tried again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Workers that renew in a second: the more there are, the longer each waits before the next time.
 const RENEWALS: f64 = 500.0;
@@ -42,8 +52,12 @@ pub struct Lessor {
     /// One of them at a time waits at the queue: there ten thousand would cost each that leaves a
     /// look at all others.
     turn: Mutex<()>,
+    /// The store did not begin the last task: the log has been told.
+    troubled: AtomicBool,
     stop: CancellationToken,
     runtime: Handle,
+    /// From here the beats are counted on which those who wait in vain are answered.
+    since: Instant,
 }
 
 /// How many tasks a worker asks for.
@@ -85,8 +99,10 @@ impl Lessor {
             time,
             polls: Semaphore::new(POLLS),
             turn: Mutex::default(),
+            troubled: AtomicBool::new(false),
             stop,
             runtime: Handle::current(),
+            since: Instant::now(),
         });
         tokio::spawn(sweep(farm, Arc::downgrade(&lessor)));
         lessor
@@ -102,6 +118,16 @@ impl Lessor {
         let slots = announced.slots;
         if self.roster.announce(announced) {
             tracing::info!(worker = name, version, slots, "a worker joins");
+        }
+    }
+
+    /// Who works here, for the other nodes; `most` of them by name.
+    pub fn crew(&self, most: usize) -> CrewDoc {
+        let workers = self.roster.workers_here(self.farm.leases().rendering());
+        CrewDoc {
+            count: workers.len() as u64,
+            slots: self.roster.slots_here(),
+            workers: workers.into_iter().take(most).map(Into::into).collect(),
         }
     }
 
@@ -126,7 +152,7 @@ impl Lessor {
         wait: Duration,
     ) -> Result<Lent, Unlent> {
         let _place = self.polls.try_acquire().map_err(|_| Unlent::Crowded)?;
-        let end = Instant::now() + wait;
+        let end = self.on_the_beat(wait);
         loop {
             let mut taken = Taken {
                 farm: self.farm.clone(),
@@ -151,12 +177,23 @@ impl Lessor {
             let (lessor, begin) = (self.clone(), taken);
             let lent = tokio::spawn(async move { lessor.begin(worker, begin).await }).await;
             match lent {
-                Ok(lent) if lent.tasks.is_empty() && wanted.now > 0 => {}
+                Ok(lent) if lent.tasks.is_empty() && wanted.now > 0 && Instant::now() < end => {}
                 Ok(lent) => return Ok(lent),
                 // A panic, which has been told.
                 Err(_) => return Ok(self.nothing()),
             }
         }
+    }
+
+    /// When somebody is answered who waits in vain: a little early, so that many who wait alike are
+    /// answered together. They come back together, too, and the process wakes up once for all of them
+    /// instead of twice for each.
+    fn on_the_beat(&self, wait: Duration) -> Instant {
+        let end = Instant::now() + wait;
+        let beat = (wait / BEATS).as_nanos().max(1);
+        let early = end.duration_since(self.since).as_nanos() % beat;
+        // Less than a beat, and so than the wait.
+        end - Duration::from_nanos(early as u64)
     }
 
     /// In the order in which they came.
@@ -186,12 +223,14 @@ impl Lessor {
         let tasks = std::mem::take(&mut taken.tasks);
         let begun = tasks.into_iter().map(async |task| {
             // First the lease: what becomes of the row from now on ends it.
-            let Some(lease) = leases.grant(worker, task.row, task.uuid, self.time) else {
+            let Some(lease) = leases.grant(worker, task.row, task.uuid) else {
                 farm.drop_task(task.row);
                 return None;
             };
-            match farm.begin(task.row).await {
-                Ok(true) if leases.is_on(lease) => Some((lease, task)),
+            let lent = farm.lend(task.row, lease).await;
+            let troubled = self.troubled.swap(lent.is_err(), Ordering::Relaxed);
+            match lent {
+                Ok(true) if leases.begun(lease, self.time) => Some((lease, task)),
                 // Deleted in between.
                 Ok(true) => None,
                 Ok(false) => {
@@ -200,7 +239,11 @@ impl Lessor {
                 }
                 Err(error) => {
                     leases.end(worker, lease);
-                    tracing::warn!(uuid = %task.uuid, %error, "cannot begin a task; it stays queued");
+                    if !troubled {
+                        tracing::warn!(%error, "cannot begin tasks; they stay queued");
+                    }
+                    // It comes back at once: without the pause this would spin.
+                    tokio::time::sleep(STORE_PAUSE).await;
                     None
                 }
             }
@@ -213,6 +256,77 @@ impl Lessor {
         }
     }
 
+    /// Lends those tasks, of which the worker has heard from a message broker.
+    pub async fn claim(
+        self: &Arc<Self>,
+        worker: Uuid,
+        uuids: Vec<Uuid>,
+    ) -> Result<Claimed, StoreError> {
+        let (mut tasks, mut settled, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for uuid in uuids {
+            match self.farm.get(uuid).await? {
+                Some(fractal) if fractal.status == Status::Queued => tasks.push(Task {
+                    row: fractal.row,
+                    uuid,
+                    spec: fractal.spec,
+                    cancel: Cancel::default(),
+                }),
+                Some(_) => settled.push(uuid),
+                None => unknown.push(uuid),
+            }
+        }
+        // On a task of its own: whoever asked may leave in the middle, and the commit come.
+        let (lessor, claimed) = (self.clone(), tasks);
+        let lent = tokio::spawn(async move { lessor.begin_claimed(worker, claimed).await });
+        let (lent, lost) = lent.await.unwrap_or_else(|_| {
+            // A panic, which has been told.
+            (self.nothing(), Ok(Vec::new()))
+        });
+        settled.extend(lost?);
+        Ok(Claimed {
+            lent,
+            settled,
+            unknown,
+        })
+    }
+
+    /// What could be begun, and what others were faster with.
+    async fn begin_claimed(
+        self: &Arc<Self>,
+        worker: Uuid,
+        claimed: Vec<Task>,
+    ) -> (Lent, Result<Vec<Uuid>, StoreError>) {
+        let (farm, leases) = (&self.farm, self.farm.leases());
+        let begun = claimed.into_iter().map(async |task| {
+            // First the lease, as in `begin`.
+            let Some(lease) = leases.grant(worker, task.row, task.uuid) else {
+                return Ok(Err(task.uuid));
+            };
+            let begun = farm.begin(task.row).await;
+            if matches!(begun, Ok(true)) && leases.begun(lease, self.time) {
+                return Ok(Ok((lease, task)));
+            }
+            leases.end(worker, lease);
+            begun.map(|_| Err(task.uuid))
+        });
+        let (mut tasks, mut lost) = (Vec::new(), Ok(Vec::new()));
+        for begun in join_all(begun).await {
+            match (begun, &mut lost) {
+                (Ok(Ok(task)), _) => tasks.push(task),
+                (Ok(Err(uuid)), Ok(lost)) => lost.push(uuid),
+                (Ok(Err(_)), Err(_)) => {}
+                (Err(error), lost) => *lost = Err(error),
+            }
+        }
+        let lent = Lent {
+            tasks,
+            worker,
+            lessor: self.clone(),
+            sent: false,
+        };
+        (lent, lost)
+    }
+
     fn nothing(self: &Arc<Self>) -> Lent {
         Lent {
             tasks: Vec::new(),
@@ -223,14 +337,14 @@ impl Lessor {
     }
 
     /// Renews what a worker holds. Answers which of it is no longer wanted.
-    pub async fn renew(&self, worker: Uuid, held: &[Held]) -> Vec<Uuid> {
+    pub async fn renew(self: &Arc<Self>, worker: Uuid, held: &[Held]) -> Vec<Uuid> {
         let leases = self.farm.leases();
         let mut gone = Vec::new();
         for task in held {
             let renewed = match leases.renew(worker, *task, self.time) {
                 Renewal::Renewed => true,
                 Renewal::Ended => false,
-                Renewal::Former => self.take_over(worker, *task).await,
+                Renewal::Unknown => self.take_over(worker, *task).await,
             };
             if !renewed {
                 gone.push(task.lease);
@@ -239,18 +353,24 @@ impl Lessor {
         gone
     }
 
-    /// Goes on with a render that was lent before this process started, unless someone else has
-    /// taken it up.
-    async fn take_over(&self, worker: Uuid, held: Held) -> bool {
-        let leases = self.farm.leases();
-        if !leases.adopt(worker, held, self.time) {
-            return false;
-        }
-        let begun = matches!(self.farm.resume(held.row).await, Ok(true));
-        if !begun {
+    /// Goes on with a render that was lent before this process started, or by another node, unless
+    /// someone else has taken it up.
+    async fn take_over(self: &Arc<Self>, worker: Uuid, held: Held) -> bool {
+        // On a task of its own: whoever asked may leave in the middle, and the commit come.
+        let lessor = self.clone();
+        let resumed = tokio::spawn(async move {
+            let leases = lessor.farm.leases();
+            if !leases.adopt(worker, held) {
+                return false;
+            }
+            if matches!(lessor.farm.resume(held.row, held.lease).await, Ok(true)) {
+                return leases.begun(held.lease, lessor.time);
+            }
             leases.end(worker, held.lease);
-        }
-        begun && leases.is_on(held.lease)
+            false
+        });
+        // A panic has been told.
+        resumed.await.unwrap_or(false)
     }
 
     /// Takes tasks back. What the store cannot note now it will when the lease runs out.
@@ -281,8 +401,12 @@ impl Lessor {
     }
 
     /// This process ends: what is lent waits again, which is no crash. The workers go on, and take
-    /// it up anew when they reach the next one.
+    /// it up anew when they reach the next one. Where there are several nodes they go to another at
+    /// once: until then nobody else should begin what they are at.
     pub async fn close(&self) {
+        if self.farm.is_shared() {
+            return;
+        }
         for worker in self.farm.leases().workers() {
             self.take_all_back(worker).await;
         }
@@ -306,6 +430,14 @@ impl Lessor {
             }
         });
     }
+}
+
+/// How [`Lessor::claim`] ended.
+pub struct Claimed {
+    pub lent: Lent,
+    /// Done, failed, or begun by others.
+    pub settled: Vec<Uuid>,
+    pub unknown: Vec<Uuid>,
 }
 
 /// Tasks between the queue and their leases; back in the queue when dropped.

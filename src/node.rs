@@ -9,16 +9,20 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Access, Tls, TlsError, Way};
-use crate::config::{Config, LogFormat};
+use crate::api::{self, Access, Fellows, Parts, Tls, TlsError, Way};
+use crate::config::{Config, ConfigError, LogFormat};
+use crate::crews;
 use crate::demo;
 use crate::farm::Farm;
 use crate::lessor::Lessor;
-use crate::metrics::Metrics;
+use crate::log;
+use crate::metrics::{BrokerMetrics, Metrics, Moment};
 use crate::queue::LocalQueue;
+use crate::queue::amqp::{AmqpQueue, News};
 use crate::render;
 use crate::roster::Roster;
-use crate::store::{OpenError, Sqlite, Store, StoreError};
+use crate::service;
+use crate::store::{self, OpenError, StoreError};
 use crate::tokens::{Keeper, KeeperError, Kind, Made};
 use crate::worker::remote::{self, Remote, RemoteError};
 use crate::worker::{self, Sink, Source, Workers};
@@ -32,10 +36,24 @@ pub struct Role {
     pub demo: bool,
 }
 
+/// What a node gets from whoever starts it, beside its settings.
+pub struct Start {
+    pub role: Role,
+    /// Opened for it already, at the address of the settings.
+    pub listener: Option<std::net::TcpListener>,
+    /// Reads the settings again.
+    pub reread: Box<dyn Fn() -> Result<Config, ConfigError> + Send>,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("cannot listen on {address}: {error}{}", hint(error))]
     Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("cannot tell metrics at {address}: {error}; choose another --metrics-address")]
+    Metrics {
         address: SocketAddr,
         error: io::Error,
     },
@@ -75,8 +93,9 @@ fn hint(error: &io::Error) -> &'static str {
 const RENDERS_FINISH: Duration = Duration::from_secs(5);
 
 /// Runs until the process is told to stop.
-pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
+pub async fn run(mut config: Config, start: Start) -> Result<(), NodeError> {
     let begun = Instant::now();
+    let role = start.role;
     let mut signals = Signals::new()?;
     let listen = |error| NodeError::Listen {
         address: config.address,
@@ -86,10 +105,19 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
         Some(files) => Some(Arc::new(Tls::open(&files.cert, &files.key)?)),
         None => None,
     };
-    let listener = TcpListener::bind(config.address).await.map_err(listen)?;
+    let listener = match start.listener {
+        Some(listener) => TcpListener::from_std(listener),
+        None => TcpListener::bind(config.address).await,
+    };
+    let listener = listener.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
 
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.data_dir)?);
+    let host = worker::host_name();
+    let store = tokio::select! {
+        store = store::open(&config.database, &config.data_dir, &host) => store?,
+        // While it waits for a database.
+        () = signals.stop() => return Ok(()),
+    };
     // Once the data folder is this process's own.
     let (keeper, made) = match &config.tokens {
         Some(places) => {
@@ -100,11 +128,21 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     };
     let mut metrics = Metrics::default();
     metrics.add(store.metrics());
-    let farm = Arc::new(Farm::open(store, LocalQueue::start, config.policy).await?);
+    let (broker, news) = (BrokerMetrics::default(), Arc::new(News::default()));
+    metrics.add(&broker);
+    let farm = match config.transport.clone() {
+        None => Farm::open(store, LocalQueue::start, config.policy).await?,
+        Some(transport) => {
+            let (news, broker) = (news.clone(), broker.clone());
+            let queue = |store| AmqpQueue::start(store, transport, news, broker);
+            Farm::open(store, queue, config.policy).await?
+        }
+    };
+    let farm = Arc::new(farm);
     metrics.add(farm.metrics());
     let workers = role
         .renders
-        .then(|| start_workers(config.workers, &worker::host_name(), &farm));
+        .then(|| start_workers(config.workers, &host, &farm));
     if let Some(workers) = &workers {
         metrics.add(workers.metrics());
     }
@@ -112,18 +150,25 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     let stop = CancellationToken::new();
     let crew = workers.as_ref().map(|workers| workers.crew().clone());
     let lessor = Lessor::start(farm.clone(), Roster::new(crew), config.lease, stop.clone());
+    let crews = config.transport.is_some().then(|| {
+        let shared = crews::share(lessor.clone(), news.clone(), stop.clone());
+        tokio::spawn(shared)
+    });
     let way = Way {
         tls: tls.is_some(),
         behind_proxy: config.behind_proxy,
     };
-    let app = api::router(
-        farm.clone(),
-        lessor.clone(),
-        Access::new(keeper),
-        way,
+    let parts = Parts {
+        farm: farm.clone(),
+        lessor: lessor.clone(),
         metrics,
-        stop.clone(),
-    );
+        fellows: config
+            .transport
+            .is_some()
+            .then_some(Fellows { news, broker }),
+        thumbnails: config.data_dir.join("thumbnails"),
+    };
+    let app = api::router(parts, Access::new(keeper), way, stop.clone());
     if role.demo
         && let Err(error) = demo::fill(&farm).await
     {
@@ -132,12 +177,26 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     let mut server = tokio::spawn(api::serve::serve(listener, tls, app, stop.clone()));
     announce(&config, address, begun);
     announce_tokens(&config, &made);
+    let status = format!("serving at {address}");
+    service::ready(&status);
+    let _alive = service::sign_of_life();
 
-    tokio::select! {
-        () = signals.stop() => tracing::info!("stopping"),
-        // It ends by itself only by a panic, which has been told.
-        _ = &mut server => return Err(NodeError::Server),
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => break,
+                Asked::Reload => {
+                    service::reloading();
+                    reload(&mut config, &farm, (start.reread)());
+                    service::ready(&status);
+                }
+            },
+            // It ends by itself only by a panic, which has been told.
+            _ = &mut server => return Err(NodeError::Server),
+        }
     }
+    tracing::info!("stopping");
+    service::stopping();
     stop.cancel();
     let drained = async {
         if let Some(workers) = workers {
@@ -147,6 +206,11 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
         // A panic in the server has been told already.
         let _ = server.await;
         lessor.close().await;
+        if let Some(crews) = crews {
+            // It has said by then that nobody works here any more.
+            let _ = crews.await;
+        }
+        farm.close().await;
     };
     tokio::select! {
         () = drained => tracing::info!("stopped"),
@@ -158,21 +222,71 @@ pub async fn run(config: Config, role: Role) -> Result<(), NodeError> {
     Ok(())
 }
 
+/// Takes up what can be taken up while the node runs. Tokens and certificates are by themselves.
+fn reload(config: &mut Config, farm: &Farm, reread: Result<Config, ConfigError>) {
+    let new = match reread {
+        Ok(new) => new,
+        Err(error) => return tracing::error!("{error}; the settings of before stay in use"),
+    };
+    let fixed = config.fixed_that_differ(&new);
+    if !fixed.is_empty() {
+        tracing::warn!(
+            "these settings have changed, which takes a restart: {}",
+            fixed.join(", ")
+        );
+    }
+    log::set_level(new.log_level);
+    farm.set_policy(new.policy);
+    config.log_level = new.log_level;
+    config.policy = new.policy;
+    config.grace_period = new.grace_period;
+    tracing::info!("the settings were read again: limits, log_level and grace_period hold now");
+}
+
 /// A worker whose farm is elsewhere finishes what it can in this time when it stops: others wait for
 /// the rest.
 const REMOTE_RENDERS_FINISH: Duration = Duration::from_secs(1);
 
 /// Runs a worker of a farm elsewhere until the process is told to stop.
-pub async fn run_worker(settings: remote::Settings, grace: Duration) -> Result<(), NodeError> {
+/// `metrics` is where it tells its own.
+pub async fn run_worker(
+    settings: remote::Settings,
+    metrics: Option<SocketAddr>,
+    grace: Duration,
+) -> Result<(), NodeError> {
     let mut signals = Signals::new()?;
     let (slots, name) = (settings.slots, settings.name.clone());
+    let takes_from_broker = settings.transport.is_some();
+    let listener = match metrics {
+        Some(address) => Some(metrics_listener(address).await?),
+        None => None,
+    };
     let running = Remote::start(settings)?;
     let workers = start_workers(slots, &name, running.remote());
+    if let Some(listener) = listener {
+        let mut metrics = Metrics::default();
+        metrics.add(workers.metrics());
+        if takes_from_broker {
+            metrics.add(running.remote().broker_metrics());
+        }
+        let address = listener.local_addr()?;
+        let (metrics, remote) = (Arc::new(metrics), running.remote().clone());
+        tokio::spawn(crate::metrics::serve(listener, move || {
+            metrics.text(&Moment {
+                undelivered: Some(remote.undelivered()),
+                ..Moment::default()
+            })
+        }));
+        tracing::info!(%address, "metrics are told");
+    }
     tracing::info!(name, slots, "ready");
+    service::ready(&format!("rendering as {name}, {slots} pictures at a time"));
+    let _alive = service::sign_of_life();
     tokio::select! {
         () = signals.stop() => tracing::info!("stopping"),
         why = running.remote().shut_out() => return Err(NodeError::ShutOut(why)),
     }
+    service::stopping();
     let patience = REMOTE_RENDERS_FINISH.min(grace / 2);
     // Enough to write down what cannot be delivered.
     let end = tokio::time::Instant::now() + grace * 3 / 4;
@@ -184,6 +298,11 @@ pub async fn run_worker(settings: remote::Settings, grace: Duration) -> Result<(
         () = signals.stop() => tracing::warn!("told twice: stopping in the middle; the farm gives the tasks to others"),
     }
     Ok(())
+}
+
+async fn metrics_listener(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| NodeError::Metrics { address, error })
 }
 
 fn start_workers<W: Source + Sink + 'static>(slots: usize, name: &str, farm: &Arc<W>) -> Workers {
@@ -253,10 +372,18 @@ fn announce_tokens(config: &Config, made: &Made) {
     eprintln!();
 }
 
-/// Being told to stop, by a service manager or from the keyboard.
+/// What a process is told, by a service manager or from the keyboard.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    /// A terminal that hangs up is closed; nobody else says so who does not mean the settings.
+    at_terminal: bool,
+}
+
+enum Asked {
+    Stop,
+    Reload,
 }
 
 impl Signals {
@@ -264,13 +391,23 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            at_terminal: io::stdin().is_terminal(),
         })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => match self.at_terminal {
+                true => Asked::Stop,
+                false => Asked::Reload,
+            },
         }
+    }
+
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Asked::Stop) {}
     }
 }

@@ -57,3 +57,23 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     }
     cause.to_string()
 }
+
+/// What went wrong with the encryption, if that is it.
+pub fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    // Which does not count what it holds among its sources.
+    let io = error.downcast_ref::<std::io::Error>();
+    match io.and_then(|error| error.get_ref()) {
+        Some(held) => tls_error(held),
+        None => tls_error(error.source()?),
+    }
+}
+
+/// What to do about a certificate that is not trusted.
+pub const DISTRUSTED: &str = "call the farm by a name in its certificate, and name the authority \
+                              that signed it with --ca-file, if that is your own";
+
+/// What to do about a server that does not understand the encryption.
+pub const NO_TLS: &str = "if it speaks no HTTPS, write http://";

@@ -25,7 +25,7 @@ impl Running {
     /// that keeps all progress of a render between its other events.
     pub fn follow(&self, event: &Event) {
         match event {
-            Event::Running(fractal) => {
+            Event::Running(fractal) | Event::Adopted(fractal) => {
                 let render = Render {
                     uuid: fractal.uuid,
                     fraction: None,
@@ -35,7 +35,7 @@ impl Running {
             Event::Queued(fractal) | Event::Done(fractal) | Event::Failed(fractal) => {
                 self.renders().remove(&fractal.row);
             }
-            Event::Deleted(row, _) => {
+            Event::Deleted(row, _) | Event::Departed(row) => {
                 self.renders().remove(row);
             }
             Event::Created(_) | Event::Progress(..) => {}
@@ -71,36 +71,8 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::fractal::{Constant, Fractal, FractalSpec, Palette, Plane, Status};
-
-    fn fractal(row: RowId, status: Status) -> Fractal {
-        Fractal {
-            row,
-            uuid: Uuid::from_u128(row as u128),
-            spec: FractalSpec {
-                width: 1,
-                height: 1,
-                iterations: 1,
-                plane: Plane {
-                    xa: 0.0,
-                    xb: 0.0,
-                    ya: 0.0,
-                    yb: 0.0,
-                },
-                c: Constant { re: 0.0, im: 0.0 },
-                palette: Palette::Classic,
-            },
-            status,
-            attempts: 1,
-            error: None,
-            outcome: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            finished_at: None,
-        }
-    }
+    use crate::fractal::{Fractal, Status};
 
     #[test]
     fn only_what_is_running_has_progress() {
@@ -112,12 +84,12 @@ mod tests {
         };
         assert!(!news(1, 0.1), "not begun");
         for end in [
-            Event::Queued(fractal(1, Status::Queued)),
-            Event::Done(fractal(1, Status::Done)),
-            Event::Failed(fractal(1, Status::Failed)),
+            Event::Queued(Fractal::plain(1, Status::Queued)),
+            Event::Done(Fractal::plain(1, Status::Done)),
+            Event::Failed(Fractal::plain(1, Status::Failed)),
             Event::Deleted(1, Uuid::from_u128(1)),
         ] {
-            running.follow(&Event::Running(fractal(1, Status::Running)));
+            running.follow(&Event::Running(Fractal::plain(1, Status::Running)));
             assert_eq!(running.fraction(1), None, "an attempt begins from nothing");
             assert!(news(1, 0.5));
             assert!(!news(1, 0.5), "known");

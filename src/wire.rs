@@ -1,5 +1,6 @@
 //! The JSON documents of HTTP v1, for the server that sends them and the client that reads them.
 
+pub mod animation;
 pub mod lease;
 
 use serde::{Deserialize, Serialize};
@@ -146,6 +147,27 @@ pub struct ResultDoc {
     pub uuid: Option<Uuid>,
 }
 
+/// What `POST /v1/import` takes: a fractal as `POST /v1/fractal` does, and its image.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImportDoc {
+    /// With its uuid.
+    #[serde(flatten)]
+    pub fractal: NewFractalDoc,
+    /// The PNG file in base64.
+    #[schema(content_encoding = "base64")]
+    pub image: String,
+    /// Seconds it took to render.
+    pub duration: f64,
+    /// Name of the host that rendered it.
+    pub generated_by: String,
+    /// SHA-256 of the PNG file; checked where given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
+    /// Bytes of the PNG file; checked where given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
 /// A page of a list.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ListDoc {
@@ -177,6 +199,17 @@ pub struct CountsDoc {
     pub failed: u64,
 }
 
+/// What `GET /readyz` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReadyDoc {
+    #[serde(flatten)]
+    pub counts: CountsDoc,
+    /// Where RabbitMQ hands out the tasks: whether there is a connection to it. Without one fractals
+    /// are accepted all the same, and published once there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker_connected: Option<bool>,
+}
+
 impl From<Counts> for CountsDoc {
     fn from(counts: Counts) -> Self {
         CountsDoc {
@@ -186,4 +219,48 @@ impl From<Counts> for CountsDoc {
             failed: counts.failed,
         }
     }
+}
+
+/// How the farm does: `GET /v1/farm`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FarmDoc {
+    pub counts: CountsDoc,
+    /// Pictures that all workers together render at a time.
+    pub slots: u64,
+    /// Pictures a second over the last minute.
+    pub rate: f64,
+    /// Since the oldest waiting fractal was accepted; null if none waits.
+    pub oldest_waiting_seconds: Option<f64>,
+    /// Time between two samples; the last one is of the time since the one before.
+    pub interval_seconds: f64,
+    /// Of the last hour, oldest first.
+    pub samples: Vec<SampleDoc>,
+}
+
+/// What the farm did between two moments.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SampleDoc {
+    /// The later one: RFC 3339, UTC, milliseconds.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Fractals that waited at its end, and that were being rendered.
+    pub queued: u64,
+    pub running: u64,
+    /// Fractals that became so in this time.
+    pub done: u64,
+    pub failed: u64,
+}
+
+/// Why a fractal waits.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct WaitDoc {
+    /// For people.
+    pub reason: String,
+    /// Fractals that have waited longer.
+    pub before: u64,
+    /// Pictures that all workers together render at a time.
+    pub slots: u64,
+    /// About how long until it is done, if all goes on as in the last minute; null where nothing can
+    /// be said.
+    pub seconds: Option<f64>,
 }

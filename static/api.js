@@ -1,7 +1,5 @@
 // The farm's HTTP interface, one function an operation. Whatever goes wrong is thrown as ApiError.
 
-import * as token from "./token.js";
-
 const ROOT = "/v1/fractal";
 
 export class ApiError extends Error {
@@ -35,8 +33,15 @@ async function request(path, options = {}) {
   return body;
 }
 
+// Not for a first look; but its button to forget a token is soon there.
+const keys = () => import("./token.js");
+keys().catch(() => {});
+
 /** A request that changes something: where the farm wants a token, the reader is asked for it. */
 async function change(path, options) {
+  const token = await keys().catch(() => {
+    throw new ApiError("The farm cannot be reached.", 0);
+  });
   for (;;) {
     const sent = token.current();
     const headers = sent ? { ...options.headers, Authorization: `Bearer ${sent}` } : options.headers;
@@ -51,6 +56,9 @@ async function change(path, options) {
 const at = (uuid) => `${ROOT}/${encodeURIComponent(uuid)}`;
 
 export const imageOf = (uuid) => `/fractal/${encodeURIComponent(uuid)}`;
+
+/** The picture made smaller, `side` pixels on its shorter side: 128, 256 or 512. */
+export const thumbOf = (uuid, side) => `${imageOf(uuid)}?thumb=${side}`;
 
 /**
  * One page of fractals in the given states, newest first (`ascending`: oldest first).
@@ -68,12 +76,42 @@ export function list({ statuses, from, ascending = false, page = 1, size }) {
       ],
     });
   }
-  const q = { filters, order_by: [{ field: "created_at", direction: ascending ? "asc" : "desc" }] };
-  const query = new URLSearchParams({ results_per_page: size, page, q: JSON.stringify(q) });
-  return request(`${ROOT}?${query}`);
+  const order_by = [{ field: "created_at", direction: ascending ? "asc" : "desc" }];
+  return search({ filters, order_by, page, size });
+}
+
+/** One page of what a search finds, in the farm's own words. */
+export function search({ filters, order_by, page, size }) {
+  const q = JSON.stringify({ filters, order_by });
+  return request(`${ROOT}?${new URLSearchParams({ results_per_page: size, page, q })}`);
 }
 
 export const get = (uuid) => request(at(uuid));
+
+/** Why a fractal waits. */
+export const wait = (uuid) => request(`${at(uuid)}/wait`);
+
+export const farm = () => request("/v1/farm");
+
+const ANIMATIONS = "/v1/animations";
+
+/** Where an animation is in one file, "png" or "zip". */
+export const animationOf = (id, kind) => `${ANIMATIONS}/${encodeURIComponent(id)}.${kind}`;
+
+/** The newest animations. */
+export const animations = () => request(ANIMATIONS);
+
+export const animate = (draft) =>
+  change(ANIMATIONS, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(draft),
+  });
+
+/** Deletes all its frames, whether or not they are done. */
+export const removeAnimation = (id) => change(`${ANIMATIONS}/${encodeURIComponent(id)}`, { method: "DELETE" });
+
+export const workers = () => request("/v1/workers");
 
 export const create = (draft) =>
   change(ROOT, {

@@ -15,6 +15,18 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const NOTICE_MS = 6_000;
+let noticed = 0;
+
+/** One line of text for what has just happened, gone by itself. */
+export function notice(text) {
+  const element = byId("notice");
+  element.textContent = text;
+  element.hidden = false;
+  clearTimeout(noticed);
+  noticed = setTimeout(() => (element.hidden = true), NOTICE_MS);
+}
+
 /** Puts exactly these children in this order, moving as few as it can. */
 export function arrange(parent, children) {
   const focused = document.activeElement;

@@ -40,7 +40,7 @@ export class Feed {
   /** Takes in events: uuid to fractal, or to null for a deleted one. */
   apply(changes) {
     for (const [uuid, fractal] of changes) {
-      for (const overtaken of this.#watchers) overtaken.add(uuid);
+      for (const overtaken of this.#watchers) overtaken.set(uuid, fractal);
       if (!fractal) this.items.delete(uuid);
       else if (this.items.has(uuid) || this.#admits(fractal)) this.items.set(uuid, fractal);
       else if (fractal.status === "done" && !this.following) this.fresh++;
@@ -161,7 +161,11 @@ export class Feed {
 
   #replace(fractals, overtaken) {
     this.#last = fractals.filter(isFinished).sort(order.newestFirst).at(-1);
-    const kept = [...this.items.values()].filter((fractal) => overtaken.has(fractal.uuid) && this.#within(fractal));
+    // What events said is newer, and who follows wants it even if it was not let in when it came.
+    const kept = [...overtaken.values()]
+      .filter((fractal) => fractal && (this.following || this.items.has(fractal.uuid)))
+      .map((fractal) => this.items.get(fractal.uuid) ?? fractal)
+      .filter((fractal) => this.#within(fractal));
     const found = fractals.filter(({ uuid }) => !overtaken.has(uuid));
     this.items = new Map([...found, ...kept].map((fractal) => [fractal.uuid, fractal]));
     if (!this.following) return;
@@ -188,7 +192,7 @@ export class Feed {
   }
 
   async #watching(work) {
-    const overtaken = new Set();
+    const overtaken = new Map(); // uuid to what an event said meanwhile
     this.#watchers.add(overtaken);
     try {
       await work(overtaken);

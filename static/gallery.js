@@ -1,16 +1,19 @@
 // The gallery: shows the feed as cards, and moves it along as the reader scrolls.
 
 import { Card } from "./card.js";
-import { arrange, byId, say } from "./dom.js";
+import { arrange, byId, notice, say } from "./dom.js";
 import { Feed } from "./feed.js";
+import * as filters from "./filters.js";
 import { count } from "./format.js";
-import { notice } from "./notice.js";
 
 const AGAIN_MS = 2_000; // least time between two loads that nobody asked for
 const CONNECT_MS = 700; // how long the first load waits for the event stream
 
 export class Gallery {
   feed = new Feed();
+  #live = this.feed; // the feed without filters
+  #filters = "";
+  #onrender;
   #cards = new Map();
   #counts = null;
   #page = 0; // 0: not opened yet
@@ -30,7 +33,9 @@ export class Gallery {
     rootMargin: "200px 0px 0px 0px",
   });
 
-  constructor() {
+  /** `onrender()`: cards may have come or gone. */
+  constructor(onrender) {
+    this.#onrender = onrender;
     byId("older").addEventListener("click", () => this.#more(false));
     byId("newer").addEventListener("click", () => this.#more(true));
     this.#top.observe(byId("top"));
@@ -40,9 +45,22 @@ export class Gallery {
     return !this.#section.hidden;
   }
 
-  /** Shows the gallery from a page of the list on: as it was left, unless it is to start over. */
-  show(page, anew) {
-    const known = this.#page === page && !anew;
+  /** Of the cards in the grid, in their order. */
+  get links() {
+    return this.feed.grid.map((uuid) => this.#cards.get(uuid)?.link);
+  }
+
+  /**
+   * Shows the gallery from a page of the list on, or what filters leave of it: as it was left, unless it is to start over.
+   * `Found` is only needed with filters.
+   */
+  show(page, chosen, anew, Found) {
+    const wanted = filters.format(chosen);
+    const known = this.#page === page && this.#filters === wanted && !anew;
+    if (this.#filters !== wanted) {
+      this.#filters = wanted;
+      this.feed = wanted ? new Found(chosen) : this.#live;
+    }
     const hidden = !this.visible;
     this.#section.hidden = false;
     if (known && hidden) window.scrollTo(0, this.#scroll);
@@ -79,7 +97,9 @@ export class Gallery {
 
   apply(changes) {
     if (!this.#page) return; // what there is will be asked for once somebody looks
-    this.feed.apply(changes);
+    const other = this.feed.apply(changes);
+    // What a search finds now the farm knows; who has scrolled down is not disturbed.
+    if (other && window.scrollY < window.innerHeight) this.stale();
     this.render();
   }
 
@@ -119,13 +139,15 @@ export class Gallery {
     say(byId("more-waiting"), `and ${count(unseen)} more ${unseen === 1 ? "is" : "are"} waiting`);
 
     const nothing = feed.loaded && !feed.strip.length && !feed.grid.length;
-    byId("empty").hidden = !nothing || !feed.atHead;
-    byId("no-page").hidden = !nothing || feed.atHead;
+    byId("none-found").hidden = !nothing || !this.#filters;
+    byId("empty").hidden = !nothing || !feed.atHead || this.#filters !== "";
+    byId("no-page").hidden = !nothing || feed.atHead || this.#filters !== "";
     byId("older").hidden = !feed.hasOlder;
     byId("newer").hidden = feed.atHead || nothing;
     byId("fresh").hidden = feed.following || nothing || (feed.atHead && !feed.fresh);
     say(byId("fresh"), feed.fresh ? `↑ ${count(feed.fresh)} new` : "↑ Newest");
     anchor?.();
+    this.#onrender();
   }
 
   #elements(uuids) {

@@ -1,30 +1,28 @@
 // The image of a fractal, or what stands in for it while there is none.
 
-import { imageOf } from "./api.js";
+import { imageOf, thumbOf } from "./api.js";
 import { make } from "./dom.js";
 import { alt } from "./format.js";
-
-// Decoded, a picture takes four bytes a pixel: one this large is not for a thumbnail.
-const THUMBNAIL_PIXELS = 24_000_000;
 
 /** A key that changes exactly when `picture` would give something else. */
 export const pictureKey = ({ uuid, status, error }) => `${uuid} ${status} ${error ?? ""}`;
 
 export function picture(fractal, { thumbnail }) {
   const { uuid, width, height, status } = fractal;
-  if (status === "done" && !(thumbnail && width * height > THUMBNAIL_PIXELS)) {
+  if (status === "done") {
     const image = make("img", { width, height, alt: alt(fractal), decoding: "async" });
     // Must be set before the address, or the browser begins to load at once.
     if (thumbnail) image.loading = "lazy";
     image.style.setProperty("--width", `${width}px`);
     image.style.setProperty("--ratio", width / height);
-    image.src = imageOf(uuid);
+    if (thumbnail) image.srcset = `${thumbOf(uuid, 512)} 2x`;
+    image.src = thumbnail ? thumbOf(uuid, 256) : imageOf(uuid);
     return image;
   }
   const outline = make("span", { class: "outline" });
   outline.style.aspectRatio = `${width} / ${height}`;
   outline.classList.toggle("tall", height > width);
-  const badge = make("span", { class: "badge" }, status === "done" ? "open to see" : status);
+  const badge = make("span", { class: "badge" }, status);
   const pending = make("span", { class: "pending", "data-status": status }, outline, badge);
   if (status === "running") pending.append(make("progress", { max: 1, value: 0, "aria-label": "rendered", hidden: "" }));
   return pending;

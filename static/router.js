@@ -1,16 +1,18 @@
 // Which part of the page an address stands for, and how one gets from one to another without a load.
 
+import * as filters from "./filters.js";
+
 const ROUTES = [
   [/^\/view\/([^/]+)\/?$/, (uuid) => ({ uuid })],
-  [/^\/index\/(\d+)\/?$/, (page) => ({ page: Math.max(1, Number(page)) })],
+  [/^\/index\/(\d+)\/?$/, (page, query) => ({ page: Math.max(1, Number(page)), filters: filters.parse(query) })],
 ];
 
-export function parse(path) {
+export function parse(path, query) {
   for (const [pattern, route] of ROUTES) {
     const match = pattern.exec(path);
-    if (match) return route(match[1]);
+    if (match) return route(match[1], query);
   }
-  return { page: 1 };
+  return { page: 1, filters: filters.parse(query) };
 }
 
 const isOurs = (path) => path === "/" || /^\/(index|view)(\/|$)/.test(path);
@@ -27,14 +29,15 @@ export function start(onroute) {
     if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     if (link.hasAttribute("download") || link.origin !== location.origin || !isOurs(link.pathname)) return;
     event.preventDefault();
-    go(link.pathname, link.hasAttribute("data-top"));
+    go(link.pathname + link.search, link.hasAttribute("data-top"));
   });
-  window.addEventListener("popstate", () => onroute(parse(location.pathname), false));
+  const here = (anew) => onroute(parse(location.pathname, location.search), anew);
+  window.addEventListener("popstate", () => here(false));
 
   function go(path, anew = false) {
-    if (path !== location.pathname) history.pushState(null, "", path);
-    onroute(parse(path), anew);
+    if (path !== location.pathname + location.search) history.pushState(null, "", path);
+    here(anew);
   }
-  onroute(parse(location.pathname), false);
+  here(false);
   return go;
 }

@@ -1,7 +1,6 @@
 // The farm's token: asked for once, remembered by this browser, sent with what changes something.
 
-import { byId } from "./dom.js";
-import { notice } from "./notice.js";
+import { byId, notice } from "./dom.js";
 
 const KEY = "faafo-token";
 
@@ -33,7 +32,7 @@ byId("forget").hidden = !token;
 byId("forget").addEventListener("click", () => {
   remember(null);
   notice("The token is forgotten: this page will ask for it again.");
-  byId("new").focus({ preventScroll: true });
+  (byId("new") ?? byId("home")).focus({ preventScroll: true });
 });
 byId("token-cancel").addEventListener("click", () => dialog.close());
 

@@ -2,10 +2,13 @@
 
 import * as api from "./api.js";
 import { confirmed } from "./confirm.js";
-import { byId, make, say } from "./dom.js";
+import { byId, make, notice, say } from "./dom.js";
 import * as format from "./format.js";
-import { notice } from "./notice.js";
+import { frameOf } from "./animate/id.js";
+import { addressOf, animated } from "./explore/view.js";
 import { picture, pictureKey, showProgress } from "./picture.js";
+
+const WAIT_MS = 3_000; // how often it is asked why a fractal still waits
 
 const VALUES = {
   uuid: (f) => f.uuid,
@@ -18,10 +21,12 @@ const VALUES = {
   yb: (f) => f.yb,
   c: (f) => format.complex(f.c_re, f.c_im),
   palette: (f) => f.palette,
+  animation: () => null,
   attempts: (f) => format.count(f.attempts),
   error: (f) => f.error,
   created: (f) => format.time(f.created_at),
   finished: (f) => f.finished_at && format.time(f.finished_at),
+  waits: () => null,
   "render time": (f) => f.duration != null && format.duration(f.duration),
   size: (f) => f.size != null && format.bytes(f.size),
   checksum: (f) => f.checksum,
@@ -33,6 +38,7 @@ export class View {
   #uuid = null;
   #fractal = null;
   #pictured = "";
+  #explained = 0;
   #neighbours;
   #cells = new Map();
 
@@ -115,10 +121,12 @@ export class View {
     const { uuid, status } = fractal;
     for (const [name, value] of Object.entries(VALUES)) {
       const cell = this.#cells.get(name);
+      if (name === "waits" || name === "animation") continue;
       const text = value(fractal);
       say(cell, text === null || text === undefined || text === false ? "–" : String(text));
       if (name === "error") cell.parentElement.hidden = !text;
     }
+    this.#explain(fractal);
     say(byId("view-title"), format.alt(fractal));
     this.#section.dataset.status = status;
     byId("view-body").hidden = false;
@@ -128,6 +136,9 @@ export class View {
     download.hidden = status !== "done";
     download.href = api.imageOf(uuid);
     download.download = `${uuid}.png`;
+    byId("view-explore").href = addressOf(fractal);
+    byId("view-animate").href = animated(addressOf(fractal));
+    this.#place(uuid);
     const permalink = byId("view-permalink");
     permalink.href = `/view/${uuid}`;
     say(permalink, permalink.href);
@@ -136,6 +147,30 @@ export class View {
     this.#pictured = key;
     showProgress(byId("view-picture"), fractal);
     if (first) byId("view-title").focus({ preventScroll: true });
+  }
+
+  /** Says which animation it is a frame of, if it is one. */
+  #place(uuid) {
+    const cell = this.#cells.get("animation");
+    const frame = frameOf(uuid);
+    cell.parentElement.hidden = !frame;
+    if (!frame) return cell.replaceChildren();
+    const text = `frame ${frame.number} of ${frame.frames}`;
+    if (cell.textContent !== text) cell.replaceChildren(make("a", { href: `/animate#${frame.id}` }, text));
+    else cell.firstElementChild.href = `/animate#${frame.id}`;
+  }
+
+  /** Says why it waits, as long as it does. */
+  async #explain({ uuid, status }) {
+    clearTimeout(this.#explained);
+    const cell = this.#cells.get("waits");
+    cell.parentElement.hidden = status !== "queued";
+    if (status !== "queued") return say(cell, "");
+    // Should it have begun in between, an event tells.
+    const { reason } = await api.wait(uuid).catch(() => ({ reason: cell.textContent }));
+    if (this.#fractal?.uuid !== uuid || this.#fractal.status !== "queued") return;
+    say(cell, reason);
+    this.#explained = setTimeout(() => this.#fractal && this.#explain(this.#fractal), WAIT_MS);
   }
 
   #missing(title, text) {

@@ -663,3 +663,67 @@ async fn other_sites_pages_cannot_write() {
     assert_eq!(attempt("Origin", &farm.base).await, 201);
     assert_eq!(attempt("Host", "localhost:1").await, 201);
 }
+
+#[tokio::test]
+async fn the_farm_tells_what_it_does_and_why_a_fractal_waits() {
+    let farm = Farm::api();
+    let first = farm.created().await;
+    let at = |fractal: &Value| format!("/v1/fractal/{}/wait", fractal["uuid"].as_str().unwrap());
+    let wait = async |fractal: &Value| -> Value {
+        farm.get(&at(fractal))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
+    };
+    let next = wait(&first).await;
+    assert_eq!((&next["before"], &next["slots"]), (&json!(0), &json!(0)));
+    let reason = next["reason"].as_str().unwrap();
+    assert_eq!(
+        reason,
+        "it is the next, and no worker is there: `faafo worker` starts one"
+    );
+    // Of another millisecond.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let second = farm.created().await;
+    assert_eq!(wait(&second).await["before"], 1);
+    let told: Value = farm
+        .get("/v1/farm")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(told["counts"]["queued"], 2);
+    assert_eq!(
+        told["samples"].as_array().unwrap().last().unwrap()["queued"],
+        2
+    );
+    assert!(told["oldest_waiting_seconds"].as_f64().unwrap() >= 0.005);
+    assert_eq!(told["rate"], 0.0);
+
+    let farm = Farm::all();
+    let done = farm.created().await;
+    farm.until(done["uuid"].as_str().unwrap(), "done").await;
+    let told: Value = farm
+        .get("/v1/farm")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(told["slots"], 2);
+    assert!(told["rate"].as_f64().unwrap() > 0.0);
+    let samples = told["samples"].as_array().unwrap();
+    let finished: u64 = samples
+        .iter()
+        .map(|sample| sample["done"].as_u64().unwrap())
+        .sum();
+    assert_eq!(finished, 1);
+    let waits = farm.get(&at(&done)).send().await.unwrap();
+    assert_eq!(waits.status(), 409);
+}

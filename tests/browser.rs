@@ -3,9 +3,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // what fails fails the test
 
+#[path = "browser/animation.rs"]
+mod animation;
 #[path = "common/browser.rs"]
 mod browser;
 mod common;
+#[path = "browser/everyone.rs"]
+mod everyone;
+#[path = "browser/explorer.rs"]
+mod explorer;
+#[path = "browser/farm.rs"]
+mod farm;
+#[path = "browser/finding.rs"]
+mod finding;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -112,10 +122,10 @@ async fn a_fractal_is_made_with_the_form_watched_opened_and_deleted() {
     browser.reads("#count-done", "1").await;
 
     browser.click("#grid .card a").await;
-    let uuid: String = browser.value("text('[data-value=uuid]')").await;
     browser
         .sees("#view[data-status=done] #view-picture img")
         .await;
+    let uuid: String = browser.value("text('[data-value=uuid]')").await;
     browser
         .until("$('#view-picture img').naturalWidth === 64")
         .await;
@@ -247,17 +257,19 @@ async fn every_palette_can_be_reached_by_keyboard() {
     let farm = Farm::all();
     let browser = Browser::gallery(&farm).await;
     browser.click("#new").await;
+    browser.focused("#create-form [name=width]").await;
     browser.tab_to("[name=palette]").await;
     let mut seen = Vec::new();
     for _ in Palette::ALL {
-        let look = "$('[name=palette]:checked').value";
+        let look = "$('[type=radio][name=palette]:checked').value";
         seen.push(browser.value::<String>(look).await);
         browser.focused("[name=palette]:checked").await;
         browser.press(Key::Right).await;
     }
     assert_eq!(seen, Palette::ALL.map(|palette| palette.to_string()));
     // No two look the same, and none is blank.
-    let looks = "$$('[name=palette]').map((it) => getComputedStyle(it).backgroundImage)";
+    let looks =
+        "$$('[type=radio][name=palette]').map((it) => getComputedStyle(it).backgroundImage)";
     let looks: Vec<String> = browser.value(looks).await;
     let different: HashSet<_> = looks.iter().collect();
     assert_eq!(different.len(), Palette::ALL.len(), "{looks:?}");
@@ -327,6 +339,9 @@ async fn a_page_survives_the_death_of_the_farm() {
     let before = finished(&farm).await;
     let browser = Browser::gallery(&farm).await;
     browser.sees(&card_in(&before, "done")).await;
+    browser
+        .until("$$('.card img').every((picture) => picture.complete)")
+        .await;
     let loaded_at = browser.loaded_at().await;
 
     farm.kill();
@@ -342,7 +357,9 @@ async fn a_page_survives_the_death_of_the_farm() {
     let after = finished(&farm).await;
     browser.sees(&card_in(&after, "done")).await;
     assert_eq!(browser.loaded_at().await, loaded_at);
-    browser.leave(&["/v1/events"]).await;
+    browser
+        .leave(&["/v1/events", "ERR_CONNECTION_REFUSED"])
+        .await;
 }
 
 #[tokio::test]
@@ -567,11 +584,14 @@ async fn who_looks_at_a_fractal_sees_it_done_and_sees_it_gone() {
     browser.reads("#view-picture .badge", "queued").await;
     browser.sees("#connection[data-state=live]").await;
     let path = format!("/v1/fractal/{uuid}");
+    // What the page asks for once it is live comes before this; that it waits for may come too late.
+    let asked = format!("fetch('{path}').then(({{ status }}) => status)");
+    assert_eq!(browser.value::<u16>(&asked).await, 200);
     farm.delete(&path).send().await.unwrap();
     browser
         .reads("#view-missing-title", "This fractal is gone")
         .await;
-    browser.leave(&[]).await;
+    browser.leave(&[&answered(404)]).await;
 }
 
 /// A farm with a dozen pictures worth looking at.

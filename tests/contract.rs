@@ -14,8 +14,16 @@ use serde_json::{Value, json};
 /// beside `ApiError` holds what each of the store's errors becomes.
 const NEEDS_A_BROKEN_SERVER: [u16; 2] = [503, 507];
 
-/// Where workers take tasks, renew, and bring back.
-const LEASES: [&str; 3] = ["/v1/leases", "/v1/leases/renew", "/v1/leases/return"];
+/// Where workers take tasks, renew, bring back, and claim.
+const LEASES: [&str; 4] = [
+    "/v1/leases",
+    "/v1/leases/renew",
+    "/v1/leases/return",
+    "/v1/leases/claim",
+];
+
+/// Where fractals of other farms come in.
+const IMPORT: &str = "/v1/import";
 
 type Operation = (String, String, u16);
 
@@ -85,19 +93,47 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
     );
     let image = "/fractal/{uuid}";
     let done_id = done["uuid"].as_str().unwrap();
+    let tiles = "/v1/tiles/{z}/{x}/{y}";
+    let import = IMPORT;
+    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, png());
+    // As the original has it: with no constant.
+    let imported = but(
+        small(),
+        json!({"uuid": uuid(), "image": base64, "duration": 0.5, "generated_by": "old-worker",
+               "c_re": null, "c_im": null}),
+    );
+    let (archive, wait) = ("/v1/images.zip", "/v1/fractal/{uuid}/wait");
+    // No uuid comes before its beginning.
+    let one_only = |op: &str| {
+        let val = if op == "eq" { done_id } else { "0" };
+        let q = json!({"filters": [{"name": "uuid", "op": op, "val": val}]});
+        q.to_string().replace('"', "%22")
+    };
+    let (animations, animation) = ("/v1/animations", "/v1/animations/{id}");
+    let moved = but(small(), json!({"frames": 2, "to_c_re": 0}));
+    // Its form is that of an animation, but there is none.
+    let none = format!("{animations}/00000000-0000-8002-8c80-000000000000");
+    let at_tile = |tile: &str| format!("/v1/tiles/{tile}");
     let at = |route: &str, id: &str| route.replace("{uuid}", id);
     let search = |q: Value| format!("/v1/fractal?q={}", q.to_string().replace('"', "%22"));
     let named =
         |op: &str| json!({"filters": [{"name": "uuid", "op": op, "val": done_id}], "single": true});
     let large = vec![b' '; 70_000];
     let missing = uuid();
-    let [leases, renew, back] = LEASES;
+    let [leases, renew, back, claim] = LEASES;
     let worker = json!({"id": uuid(), "name": "w", "version": "1", "protocol": 1, "slots": 1,
                         "done": 0, "rate": 0});
     let other = but(worker.clone(), json!({"protocol": 0}));
     let nameless = but(worker.clone(), json!({"name": ""}));
     let poll = |worker: &Value, want: u32| json!({"worker": worker, "want": want, "wait": 0});
     vec![
+        case("post", import, import, 201).json(&imported),
+        case("post", import, import, 200).json(&imported),
+        case("post", import, import, 400).json(&but(imported.clone(), json!({"image": null}))),
+        case("post", import, import, 415).body("text/plain", "{}"),
+        case("post", import, import, 422).json(&but(imported.clone(), json!({"width": 17}))),
+        // While it does.
+        case("get", wait, &at(wait, queued), 200),
         case("post", list, list, 201).json(&small()),
         case("post", list, list, 400).body("application/json", "{"),
         case("post", list, list, 413).body("application/json", large),
@@ -109,7 +145,7 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
         case(
             "get",
             list,
-            &search(json!({"single": true, "offset": 1000})),
+            &search(json!({"single": true, "offset": 10000})),
             404,
         ),
         case("get", one, &at(one, done_id), 200),
@@ -132,6 +168,39 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
             &format!("\"{}\"", done["checksum"].as_str().unwrap()),
         ),
         case("get", image, &at(image, &missing), 404),
+        case(
+            "get",
+            image,
+            &format!("{}?thumb=100", at(image, done_id)),
+            422,
+        ),
+        case("get", archive, archive, 422),
+        case("get", archive, &format!("{archive}?q={{"), 400),
+        case(
+            "get",
+            archive,
+            &format!("{archive}?q={}", one_only("eq")),
+            200,
+        ),
+        case(
+            "get",
+            archive,
+            &format!("{archive}?q={}", one_only("lt")),
+            404,
+        ),
+        case("get", wait, &at(wait, &missing), 404),
+        case("get", wait, &at(wait, done_id), 409),
+        case("post", animations, animations, 400).body("application/json", "{"),
+        case("post", animations, animations, 413).body("application/json", vec![b' '; 70_000]),
+        case("post", animations, animations, 415).body("text/plain", "{}"),
+        case("post", animations, animations, 422).json(&but(moved, json!({"frames": 1}))),
+        case("get", animations, animations, 200),
+        case("get", animation, &none, 404),
+        case("delete", animation, &none, 404),
+        case("get", "/v1/farm", "/v1/farm", 200),
+        case("get", tiles, &at_tile("0/0/0.png?c_re=0&c_im=0"), 200),
+        case("get", tiles, &at_tile("1/2/0.png?c_re=0&c_im=0"), 404),
+        case("get", tiles, &at_tile("0/0/0.png?c_re=0"), 422),
         case("post", retry, &at(retry, failed), 200),
         case("post", retry, &at(retry, &missing), 404),
         case("post", retry, &at(retry, done_id), 409),
@@ -143,6 +212,11 @@ fn cases(done: &Value, queued: &str, failed: &str) -> Vec<Case> {
         case("post", leases, leases, 409).json(&poll(&other, 1)),
         case("post", leases, leases, 415).body("text/plain", "{}"),
         case("post", leases, leases, 422).json(&poll(&nameless, 1)),
+        case("post", claim, claim, 200).json(&json!({"worker": worker, "uuids": [uuid()]})),
+        case("post", claim, claim, 400).body("application/json", "{"),
+        case("post", claim, claim, 409).json(&json!({"worker": other, "uuids": []})),
+        case("post", claim, claim, 415).body("text/plain", "{}"),
+        case("post", claim, claim, 422).json(&json!({"worker": nameless, "uuids": []})),
         case("post", renew, renew, 200).json(&json!({"worker": worker, "leases": []})),
         case("post", renew, renew, 400).json(&json!({"worker": worker})),
         case("post", renew, renew, 409).json(&json!({"worker": other})),
@@ -172,6 +246,7 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     };
     let failed = failed["uuid"].as_str().unwrap();
     fail(folder.path(), failed);
+    fill(folder.path(), 1001);
     let farm = Farm::on(folder.path(), &["api", "--max-queued", "2"]);
     let openapi: Value = farm
         .get("/v1/openapi.json")
@@ -206,13 +281,26 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
         }
         shown.insert((method.to_owned(), case.route.to_owned(), case.status));
     }
+    animations(&farm, &mut shown).await;
+    // What names it is in the answer before.
+    let tile = || farm.get("/v1/tiles/0/0/0.png?c_re=0&c_im=0");
+    let tag = tile().send().await.unwrap().headers()["etag"].clone();
+    let same = tile().header("If-None-Match", tag).send().await.unwrap();
+    assert_eq!(same.status(), 304);
+    shown.insert(("get".into(), "/v1/tiles/{z}/{x}/{y}".into(), 304));
+    // `tests/tiles.rs` asks for more tiles than may wait; thumbnails stand in the same queue.
+    shown.insert(("get".into(), "/fractal/{uuid}".into(), 429));
+    shown.insert(("get".into(), "/v1/tiles/{z}/{x}/{y}".into(), 429));
     // The two that take their time, or a state of their own.
     while farm.create(&small()).await.status() == 201 {}
     assert_eq!(farm.create(&small()).await.status(), 429);
     shown.insert(("post".into(), "/v1/fractal".into(), 429));
-    let stays_away = answer_to(&farm, "POST /v1/fractal", "application/json", 9);
-    assert_eq!(stays_away.await, "HTTP/1.1 408 Request Timeout");
-    shown.insert(("post".into(), "/v1/fractal".into(), 408));
+    for path in ["/v1/fractal", "/v1/animations"] {
+        let request = format!("POST {path}");
+        let stays_away = answer_to(&farm, &request, "application/json", 9);
+        assert_eq!(stays_away.await, "HTTP/1.1 408 Request Timeout");
+        shown.insert(("post".into(), path.into(), 408));
+    }
     let put = ("put".to_owned(), "/v1/fractal/{uuid}".to_owned());
     let path = format!("PUT /v1/fractal/{}", queued["uuid"].as_str().unwrap());
     let huge = answer_to(&farm, &path, "image/png", 100 << 20);
@@ -222,7 +310,8 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
     assert_eq!(silent, "HTTP/1.1 408 Request Timeout");
     shown.insert((put.0, put.1, 408));
 
-    futures_util::future::join_all(LEASES.map(async |path| {
+    let slow = [&LEASES[..], &[IMPORT]].concat();
+    futures_util::future::join_all(slow.iter().map(async |path| {
         let request = format!("POST {path}");
         let huge = answer_to(&farm, &request, "application/json", 100 << 20);
         assert_eq!(huge.await, "HTTP/1.1 413 Payload Too Large");
@@ -230,14 +319,61 @@ async fn every_documented_route_and_status_is_what_the_server_answers() {
         assert_eq!(silent.await, "HTTP/1.1 408 Request Timeout");
     }))
     .await;
-    shown.extend(LEASES.map(|path| ("post".into(), path.into(), 413)));
-    shown.extend(LEASES.map(|path| ("post".into(), path.into(), 408)));
+    for status in [413, 408] {
+        shown.extend(
+            slow.iter()
+                .map(|path| ("post".into(), (*path).into(), status)),
+        );
+    }
 
     refuse_without_token(&openapi, &mut shown).await;
 
     let mut documented = documented(&openapi);
     documented.retain(|(_, _, status)| !NEEDS_A_BROKEN_SERVER.contains(status));
     assert_eq!(documented, shown);
+}
+
+/// A few frames from their acceptance to their end, in a farm where two fractals may wait and do.
+async fn animations(farm: &Farm, shown: &mut BTreeSet<Operation>) {
+    let (all, one) = ("/v1/animations", "/v1/animations/{id}");
+    let mut show = |method: &str, route: &str, status| {
+        shown.insert((method.to_owned(), route.to_owned(), status));
+    };
+    let moved = but(small(), json!({"frames": 2, "to_c_re": 0}));
+    let post = || farm.post(all).json(&moved).send();
+    let list = farm.search(json!({"filters": [{"name": "status", "op": "eq", "val": "queued"}]}));
+    assert_eq!(post().await.unwrap().status(), 429);
+    show("post", all, 429);
+    for waiting in list.await {
+        let path = format!("/v1/fractal/{waiting}");
+        farm.delete(&path).send().await.unwrap();
+    }
+    let posted = post().await.unwrap();
+    assert_eq!(posted.status(), 201);
+    show("post", all, 201);
+    let id = posted.json::<Value>().await.unwrap()["id"].clone();
+    let path = format!("{all}/{}", id.as_str().unwrap());
+    for number in 1..=2 {
+        let uuid = format!("{}{number:03}", &id.as_str().unwrap()[..33]);
+        let path = format!("/v1/fractal/{uuid}?duration=1&generated_by=me");
+        let put = farm.put(&path).header("Content-Type", "image/png");
+        assert_eq!(put.body(png()).send().await.unwrap().status(), 200);
+    }
+    assert_eq!(farm.get(&path).send().await.unwrap().status(), 200);
+    show("get", one, 200);
+    let file = || farm.get(&format!("{path}.zip"));
+    let tag = file().send().await.unwrap().headers()["etag"].clone();
+    let same = file().header("If-None-Match", tag).send().await.unwrap();
+    assert_eq!(same.status(), 304);
+    show("get", one, 304);
+    // What only gigabytes of images bring about is made up.
+    let conn = rusqlite::Connection::open(farm.data.join("faafo.db")).unwrap();
+    let large = "UPDATE fractal SET size = 3000000000 WHERE uuid LIKE ?1 || '%'";
+    conn.execute(large, [&id.as_str().unwrap()[..33]]).unwrap();
+    assert_eq!(file().send().await.unwrap().status(), 422);
+    show("get", one, 422);
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
+    show("delete", one, 204);
 }
 
 /// Every palette by its name, always told and never asked for.
@@ -300,6 +436,20 @@ async fn answer_to(farm: &Farm, request: &str, kind: &str, length: usize) -> Str
     stream.write_all(head.as_bytes()).await.unwrap();
     let line = BufReader::new(stream).lines().next_line().await.unwrap();
     line.unwrap()
+}
+
+/// More rows that say they are done than an archive may have; there are no images of them.
+fn fill(data: &std::path::Path, count: u32) {
+    let conn = rusqlite::Connection::open(data.join("faafo.db")).unwrap();
+    let made = conn.execute(
+        "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, status,
+                              checksum, size, duration, generated_by, created_at, finished_at)
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+         SELECT printf('ffffffff-0000-4000-8000-%012d', n), 16, 12, 32, -2, 2, -1.5, 1.5, 0, 0, 'done',
+                'none', 1, 1, 'test', n, n FROM n",
+        [count],
+    );
+    assert_eq!(made.unwrap(), count as usize);
 }
 
 /// No picture fails by itself: the row is made to say so.

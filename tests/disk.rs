@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::scrape::Scrape;
-use common::{FAAFO, Farm, but, small};
+use common::worker::{Worker, create, score, until_all_done};
+use common::{FAAFO, Farm, slow, small};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -102,15 +103,8 @@ async fn a_full_disk_refuses_and_resumes() {
 async fn an_image_that_finds_no_room_is_kept_until_there_is() {
     let folder = TempDir::new().unwrap();
     let farm = on_small_disk(folder.path(), "all --workers 1");
-    // It renders for some seconds: time to fill the disk meanwhile.
-    let large = json!({"width": 2000, "height": 2000, "iterations": 2000, "xa": -0.1, "xb": 0.1,
-                       "ya": -0.1, "yb": 0.1, "c_re": -0.1, "c_im": 0.1});
-    let new: Value = farm
-        .create(&but(small(), large))
-        .await
-        .json()
-        .await
-        .unwrap();
+    // Time to fill the disk meanwhile.
+    let new: Value = farm.create(&slow()).await.json().await.unwrap();
     let uuid = new["uuid"].as_str().unwrap();
     farm.until(uuid, "running").await;
     let ballast = inside(&farm, "ballast");
@@ -126,4 +120,122 @@ async fn an_image_that_finds_no_room_is_kept_until_there_is() {
         done["checksum"],
         common::sha256(&image.bytes().await.unwrap())
     );
+}
+
+/// Results of a worker elsewhere: kept there, on its disk, until the API node has room again.
+#[tokio::test]
+async fn results_of_a_worker_elsewhere_wait_there_for_room() {
+    let (folder, spool) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let farm = on_small_disk(folder.path(), "api --lease 5");
+    let args = ["--workers", "2", "--name", "w1"];
+    let mut worker = Worker::on(spool.path(), &[&farm.base], &args);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(create(&farm, &slow()).await);
+    }
+    for id in &ids {
+        farm.until(id, "running").await;
+    }
+    // Waits meanwhile, and finds no worker.
+    ids.push(create(&farm, &small()).await);
+    let ballast = inside(&farm, "ballast");
+    fill(&ballast);
+    let begun = std::time::Instant::now();
+    while common::worker::results(spool.path()) < 2 {
+        assert!(begun.elapsed() < common::PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // Longer than a lease: they are held on to, and nobody spins.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    for id in &ids[..2] {
+        assert_eq!(farm.show(id).await["status"], "running");
+    }
+    assert_eq!(farm.show(&ids[2]).await["status"], "queued");
+    assert_eq!(worker.logged("the farm cannot keep results now"), 1);
+    assert_eq!(worker.logged("no API node answers"), 0);
+    assert!(worker.logged("cannot deliver a result") < 60);
+    let begin = |line: &Value| {
+        line["message"]
+            .as_str()
+            .unwrap_or("")
+            .starts_with("cannot begin tasks")
+    };
+    assert_eq!(farm.log().iter().filter(|line| begin(line)).count(), 1);
+    // Killed, it delivers them after its next start.
+    worker.kill();
+    let worker = Worker::on(
+        spool.path(),
+        &[&farm.base],
+        &["--workers", "2", "--name", "w2"],
+    );
+    worker
+        .until_logged("the farm cannot keep results now")
+        .await;
+
+    std::fs::remove_file(&ballast).unwrap();
+    until_all_done(&farm, 3).await;
+    for (id, name) in ids.iter().zip(["w1", "w1", "w2"]) {
+        assert_eq!(farm.show(id).await["generated_by"], name);
+    }
+    worker.until_logged("the farm keeps results again").await;
+    assert_eq!(common::worker::results(spool.path()), 0);
+    score("a full disk under the API's store", &farm, 3, &ids).await;
+}
+
+/// No room on either side: results stay in memory, and tasks of a worker that dies go to others.
+#[tokio::test]
+async fn a_full_spool_keeps_what_it_can_and_loses_nothing() {
+    let (folder, spool) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let farm = on_small_disk(folder.path(), "api --lease 5");
+    // No byte of results on disk.
+    let args = ["--workers", "2", "--spool-size", "0", "--name"];
+    let mut worker = Worker::on(spool.path(), &[&farm.base], &[&args[..], &["w1"]].concat());
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(create(&farm, &slow()).await);
+    }
+    for id in &ids {
+        farm.until(id, "running").await;
+    }
+    let ballast = inside(&farm, "ballast");
+    fill(&ballast);
+    worker
+        .until_logged("the spool takes no further result")
+        .await;
+    worker.until_logged("cannot deliver a result").await;
+    assert_eq!(common::worker::results(spool.path()), 0);
+    std::fs::remove_file(&ballast).unwrap();
+    until_all_done(&farm, 2).await;
+    for id in &ids {
+        let done = farm.show(id).await;
+        assert_eq!(
+            (&done["generated_by"], &done["attempts"]),
+            (&json!("w1"), &json!(1))
+        );
+    }
+
+    for _ in 0..2 {
+        ids.push(create(&farm, &slow()).await);
+    }
+    for id in &ids[2..] {
+        farm.until(id, "running").await;
+    }
+    fill(&ballast);
+    let begun = std::time::Instant::now();
+    while worker.logged("the farm cannot keep results now") < 2 {
+        assert!(begun.elapsed() < common::PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    worker.kill();
+    std::fs::remove_file(&ballast).unwrap();
+    let _other = Worker::on(spool.path(), &[&farm.base], &[&args[..], &["w2"]].concat());
+    until_all_done(&farm, 4).await;
+    for id in &ids[2..] {
+        let done = farm.show(id).await;
+        assert_eq!(
+            (&done["generated_by"], &done["attempts"]),
+            (&json!("w2"), &json!(1))
+        );
+    }
+    score("a full disk under the store and no spool", &farm, 4, &ids).await;
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::scrape::Scrape;
-use common::{Farm, PATIENCE, long, small, uuid};
+use common::worker::{Worker, worker_command};
+use common::{Farm, PATIENCE, long, slow, small, uuid};
 use faafo::metrics::table::{self, Kind};
 use serde_json::Value;
 
@@ -306,6 +307,52 @@ async fn what_is_told_is_what_the_table_says() {
     }
 }
 
+/// A worker of a farm elsewhere opens a port for its metrics if it is told to.
+#[tokio::test]
+async fn workers_tell_theirs() {
+    let mut farm = Farm::api();
+    let args = ["--workers", "2", "--metrics-address", "127.0.0.1:0"];
+    let worker = Worker::with(&[&farm.base], &args);
+    worker.until_logged("metrics are told").await;
+    let address = worker.said("metrics are told", "address");
+    let scrape = async || {
+        let url = format!("http://{address}/metrics");
+        Scrape::answered(common::client().get(url).send().await.unwrap()).await
+    };
+    assert_eq!(scrape().await.get("faafo_worker_slots", &[]), Some(2.0));
+    let new = farm.created().await;
+    farm.until(new["uuid"].as_str().unwrap(), "done").await;
+    let done = [("outcome", "done")];
+    let count = "faafo_worker_render_seconds_count";
+    let begun = Instant::now();
+    while scrape().await.value(count, &done) != 1.0 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What it cannot deliver is told.
+    assert_eq!(
+        scrape().await.get("faafo_worker_undelivered", &[]),
+        Some(0.0)
+    );
+    let slow = farm.create(&slow()).await.json::<Value>().await.unwrap();
+    farm.until(slow["uuid"].as_str().unwrap(), "running").await;
+    farm.kill();
+    while scrape().await.value("faafo_worker_undelivered", &[]) != 1.0 {
+        assert!(begun.elapsed() < 2 * PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let elsewhere = common::client().get(format!("http://{address}/")).send();
+    assert_eq!(elsewhere.await.unwrap().status(), 404);
+
+    // Where something else listens it does not begin.
+    let spool = tempfile::TempDir::new().unwrap();
+    let taken = ["--metrics-address", &address];
+    let out = worker_command(&[&farm.base], spool.path(), &taken).output();
+    let out = out.unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(common::text(&out.stderr).contains("choose another --metrics-address"));
+}
+
 /// Another process holds the store's file, so that no transaction begins.
 #[tokio::test]
 async fn a_store_that_cannot_write_keeps_no_scrape_waiting() {
@@ -315,11 +362,11 @@ async fn a_store_that_cannot_write_keeps_no_scrape_waiting() {
     conn.execute_batch("BEGIN IMMEDIATE").unwrap();
     let body = small();
     let refused = tokio::join!(farm.create(&body), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let begun = Instant::now();
-        let scrape = Scrape::of(&farm).await;
-        assert!(begun.elapsed() < Duration::from_secs(2));
-        assert_eq!(scrape.get("faafo_http_requests_in_flight", &[]), Some(2.0));
+        // That one and the scrape itself.
+        let scrape = until(&farm, |scrape| {
+            scrape.get("faafo_http_requests_in_flight", &[]) == Some(2.0)
+        })
+        .await;
         assert!(scrape.value("faafo_queue_oldest_age_seconds", &[]) > 0.0);
     });
     assert_eq!(refused.0.status(), 503);

@@ -80,7 +80,10 @@ async fn pages_answer_whether_there_is_what_they_are_about() {
         ("/index/x", 404),
         (&known, 200),
         (&unknown, 404),
+        ("/explore", 200),
+        ("/farm", 200),
         ("/static/app.js", 200),
+        ("/static/explore/explore.js", 200),
         ("/static/none.js", 404),
     ] {
         assert_eq!(page(&farm, path).await.status(), status, "{path}");
@@ -92,10 +95,53 @@ async fn every_page_forbids_what_is_not_the_farms_own() {
     let (farm, uuids) = farm_with(1).await;
     let known = format!("/view/{}", uuids[0]);
     let unknown = format!("/view/{}", uuid());
-    for path in ["/", "/index/2", &known, &unknown] {
+    for path in [
+        "/", "/index/2", "/explore", "/animate", "/farm", &known, &unknown,
+    ] {
         let page = page(&farm, path).await;
         let policy = page.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
+async fn text_is_compressed_for_those_who_take_it() {
+    let farm = Farm::api();
+    for path in ["/static/app.css", "/"] {
+        let plain = page(&farm, path).await;
+        assert!(!plain.headers().contains_key("content-encoding"));
+        let plain = plain.bytes().await.unwrap();
+        for (accepted, compressed) in [("br, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false)]
+        {
+            let asked = farm.get(path).header("Accept-Encoding", accepted);
+            let answer = asked.send().await.unwrap();
+            let encoding = answer.headers().get("content-encoding").cloned();
+            assert_eq!(encoding.is_some(), compressed, "{accepted}");
+            assert_eq!(answer.headers()["vary"], "accept-encoding");
+            let mut bytes = answer.bytes().await.unwrap().to_vec();
+            if compressed {
+                assert!(bytes.len() < plain.len() / 2);
+                let mut text = Vec::new();
+                let mut decoder = flate2::read::GzDecoder::new(bytes.as_slice());
+                std::io::Read::read_to_end(&mut decoder, &mut text).unwrap();
+                bytes = text;
+            }
+            assert_eq!(bytes, plain);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_page_names_its_parts_once() {
+    let farm = Farm::api();
+    for path in ["/", "/explore", "/animate", "/farm"] {
+        let html = page(&farm, path).await.text().await.unwrap();
+        assert!(
+            !html.contains("<!--"),
+            "{path} has a part that is not there"
+        );
+        assert_eq!(html.matches("id=\"token-form\"").count(), 1, "{path}");
+        assert_eq!(html.matches("aria-current").count(), 1, "{path}");
     }
 }

@@ -6,182 +6,23 @@
 mod common;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
-use common::{FAAFO, Farm, PATIENCE, but, command, small, text, uuid};
+use common::proxy::{Proxy, State};
+use common::worker::{
+    Worker, at_port, create, results, score, until_all_done, worker_command, workers,
+};
+use common::{Farm, PATIENCE, but, command, slow, small, text, uuid};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// `faafo worker` in a process of its own. Killed when dropped.
-struct Worker {
-    child: Child,
-    log: Arc<Mutex<Vec<Value>>>,
-    spool: Option<TempDir>,
-}
-
-fn worker_command(endpoints: &[&str], spool: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(FAAFO);
-    command.arg("worker");
-    for endpoint in endpoints {
-        command.args(["--endpoint-url", endpoint]);
-    }
-    // No token of this machine's own farm.
-    command.env("FAAFO_DATA_DIR", "/nonexistent");
-    command
-        .args(["--log-format", "json", "--log-level", "debug", "--spool"])
-        .arg(spool)
-        .args(args)
-        .stdin(Stdio::null());
-    command
-}
-
-impl Worker {
-    /// Two slots, for one API node.
-    fn of(farm: &Farm) -> Worker {
-        Worker::with(&[&farm.base], &["--workers", "2"])
-    }
-
-    fn with(endpoints: &[&str], args: &[&str]) -> Worker {
-        let spool = TempDir::new().unwrap();
-        let mut worker = Worker::on(spool.path(), endpoints, args);
-        worker.spool = Some(spool);
-        worker
-    }
-
-    fn on(spool: &Path, endpoints: &[&str], args: &[&str]) -> Worker {
-        let mut command = worker_command(endpoints, spool, args);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let kept = log.clone();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                kept.lock().unwrap().push(line);
-            }
-        });
-        Worker {
-            child,
-            log,
-            spool: None,
-        }
-    }
-
-    fn logged(&self, message: &str) -> usize {
-        let log = self.log.lock().unwrap();
-        let said = |line: &&Value| line["message"].as_str().unwrap_or("").starts_with(message);
-        log.iter().filter(said).count()
-    }
-
-    async fn until_logged(&self, message: &str) {
-        let begun = Instant::now();
-        while self.logged(message) == 0 {
-            let log = self.log.lock().unwrap().clone();
-            assert!(begun.elapsed() < PATIENCE, "{message:?}: {log:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn stop(&mut self) -> ExitStatus {
-        self.signal("-TERM");
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A worker that ends by itself.
 fn ending(endpoint: &str, args: &[&str]) -> Output {
     let spool = TempDir::new().unwrap();
     let mut command = worker_command(&[endpoint], spool.path(), args);
     command.output().unwrap()
-}
-
-async fn workers(farm: &Farm) -> Vec<Value> {
-    let list: Value = farm
-        .get("/v1/workers")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(
-        list["num_results"],
-        list["objects"].as_array().unwrap().len()
-    );
-    list["objects"].as_array().unwrap().clone()
-}
-
-async fn create(farm: &Farm, fractal: &Value) -> String {
-    let response = farm.create(fractal).await;
-    assert_eq!(response.status(), 201);
-    let new: Value = response.json().await.unwrap();
-    new["uuid"].as_str().unwrap().to_owned()
-}
-
-async fn until_all_done(farm: &Farm, count: usize) {
-    let begun = Instant::now();
-    loop {
-        let counts = farm.counts().await;
-        if counts["done"] == count {
-            return;
-        }
-        assert!(begun.elapsed() < 2 * PATIENCE, "{counts}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Attempted, accepted, done, lost, twice: the last two must be none.
-async fn score(what: &str, farm: &Farm, attempted: usize, accepted: &[String]) {
-    let out = farm.cli(&["list", "-f", "value"]);
-    assert!(out.status.success(), "{}", text(&out.stderr));
-    let mut shown: HashMap<String, u32> = HashMap::new();
-    let mut done = 0;
-    for line in text(&out.stdout).lines() {
-        let mut fields = line.split(' ');
-        *shown.entry(fields.next().unwrap().to_owned()).or_default() += 1;
-        done += usize::from(fields.next() == Some("done"));
-    }
-    let lost = accepted
-        .iter()
-        .filter(|id| !shown.contains_key(*id))
-        .count();
-    let twice = shown.values().filter(|times| **times > 1).count();
-    let accepted = accepted.len();
-    println!(
-        "{what}: attempted {attempted}, accepted {accepted}, done {done}, lost {lost}, twice {twice}"
-    );
-    assert_eq!((lost, twice), (0, 0));
-    assert_eq!(done, shown.len());
-    // The images are whole, too.
-    for id in shown.keys().take(20) {
-        let png = farm.get(&format!("/fractal/{id}")).send().await.unwrap();
-        let png = png.bytes().await.unwrap();
-        assert_eq!(farm.show(id).await["checksum"], common::sha256(&png));
-    }
 }
 
 #[tokio::test]
@@ -192,6 +33,9 @@ async fn an_api_node_and_two_workers_are_a_farm() {
         let args = [&["--workers", "2"], &name[..]].concat();
         Worker::with(&[&farm.base], &args)
     });
+    while workers(&farm).await.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let mut accepted = Vec::new();
     for n in 0..200 {
         let side = 64 + n % 64;
@@ -247,7 +91,8 @@ async fn a_task_reaches_an_idle_worker_at_once_and_a_new_worker_has_one_at_once(
         "from POST to done: median {:?}, worst {:?}",
         times[25], times[49]
     );
-    assert!(times[25] < Duration::from_millis(200), "{:?}", times[25]);
+    // Not at the end of the next poll.
+    assert!(times[25] < Duration::from_secs(2), "{:?}", times[25]);
     drop(worker);
 
     let id = create(&farm, &small()).await;
@@ -258,19 +103,19 @@ async fn a_task_reaches_an_idle_worker_at_once_and_a_new_worker_has_one_at_once(
         "a new worker had its first task done after {:?}",
         begun.elapsed()
     );
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]
 async fn the_tasks_of_a_killed_worker_run_elsewhere() {
-    let farm = Farm::with(&["api", "--lease", "2"]);
+    let farm = Farm::with(&["api", "--lease", "6"]);
     let mut first = Worker::with(&[&farm.base], &["--workers", "1", "--name", "first"]);
     let long = create(&farm, &common::long()).await;
     farm.until(&long, "running").await;
     let second = Worker::with(&[&farm.base], &["--workers", "1", "--name", "second"]);
     second.until_logged("connected").await;
     // Renewed, it is not taken away.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
     let list = workers(&farm).await;
     assert_eq!(
         (&list[0]["name"], &list[0]["rendering"]),
@@ -296,9 +141,9 @@ async fn the_tasks_of_a_killed_worker_run_elsewhere() {
         }
     };
     let taken = tokio::time::timeout(PATIENCE, taken).await.unwrap();
-    println!("killed: its task runs elsewhere after {taken:?} of a lease of 2 s");
+    println!("killed: its task runs elsewhere after {taken:?} of a lease of 6 s");
     // The list hears of it with the next heartbeat, a third of the lease later.
-    assert!(taken < Duration::from_millis(4500), "{taken:?}");
+    assert!(taken < Duration::from_secs(16), "{taken:?}");
     let running = farm.show(&long).await;
     assert_eq!(running["attempts"], 1, "a crash is no attempt");
 }
@@ -314,7 +159,8 @@ async fn a_worker_told_to_stop_gives_its_tasks_back_at_once() {
     farm.until(&long, "queued").await;
     let took = told.elapsed();
     println!("told to stop: the task waits again after {took:?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    // Not when its lease runs out.
+    assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(worker.child.wait().unwrap().success());
     assert_eq!(farm.show(&long).await["attempts"], 0);
     assert_eq!(workers(&farm).await.len(), 0);
@@ -333,7 +179,7 @@ async fn what_is_deleted_is_rendered_no_further() {
     let next = create(&farm, &small()).await;
     farm.until(&next, "done").await;
     println!("deleted: its slot was free after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(30));
     drop(worker);
 }
 
@@ -346,6 +192,13 @@ async fn of_two_endpoints_one_may_be_dead() {
     farm.until(&id, "done").await;
     assert_eq!(worker.logged("no API node answers"), 0);
     assert_eq!(worker.logged("connected"), 1);
+}
+
+/// Fractals of a farm where none fails.
+async fn total(farm: &Farm) -> u64 {
+    let counts = farm.counts().await;
+    let of = |status: &str| counts[status].as_u64().unwrap();
+    of("queued") + of("running") + of("done")
 }
 
 /// Kills the API node in the middle of the load and starts it again.
@@ -376,7 +229,10 @@ async fn a_killed_api_node_loses_nothing() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let most = total(&farm).await + 40;
+        while total(&farm).await < most {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         farm.kill();
         for post in posts {
             let (more, ids) = post.await.unwrap();
@@ -405,21 +261,6 @@ async fn a_killed_api_node_loses_nothing() {
     }
 }
 
-/// The same command with another port, which it names already.
-fn at_port(command: Command, port: &str) -> Command {
-    let mut again = Command::new(command.get_program());
-    let mut args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-    let place = args.iter().position(|arg| arg == "--bind-port").unwrap();
-    args[place + 1] = port.into();
-    again.args(args).stdin(Stdio::null());
-    again
-}
-
-/// Pictures of about two seconds.
-fn some_seconds() -> Value {
-    but(common::slow(), json!({"width": 1000, "height": 1000}))
-}
-
 #[tokio::test]
 async fn results_outlive_an_api_node_that_is_down_and_the_worker_itself() {
     for kill in [false, true] {
@@ -431,10 +272,7 @@ async fn results_outlive_an_api_node_that_is_down_and_the_worker_itself() {
             &[&farm.base],
             &["--workers", "2", "--name", "w1"],
         );
-        let ids = [
-            create(&farm, &some_seconds()).await,
-            create(&farm, &some_seconds()).await,
-        ];
+        let ids = [create(&farm, &slow()).await, create(&farm, &slow()).await];
         for id in &ids {
             farm.until(id, "running").await;
         }
@@ -505,14 +343,6 @@ async fn a_render_goes_on_across_a_restart_of_the_api_node() {
     assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
     let next = create(&farm, &small()).await;
     farm.until(&next, "done").await;
-}
-
-fn results(spool: &Path) -> usize {
-    let Ok(files) = std::fs::read_dir(spool.join("0")) else {
-        return 0;
-    };
-    let ending = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|e| e == "result");
-    files.flatten().filter(ending).count()
 }
 
 #[tokio::test]
@@ -595,6 +425,37 @@ async fn who_speaks_another_protocol_is_told_who_has_to_be_upgraded() {
     let poll = json!({"worker": worker, "want": 1, "wait": 0, "colour": "red"});
     let response = farm.post("/v1/leases").json(&poll).send().await.unwrap();
     assert_eq!(response.status(), 204);
+}
+
+/// A worker and a farm that differ in one figure of what they say: that is all it takes.
+#[tokio::test]
+async fn a_worker_of_a_version_that_is_not_understood_ends_with_a_line() {
+    let farm = Farm::api();
+    for (protocol, upgrade) in [(0, "upgrade the worker"), (9, "upgrade the farm")] {
+        let said = format!("\"protocol\":{protocol}");
+        let proxy = Proxy::that_says(farm.port(), "\"protocol\":1", &said).await;
+        let endpoint = format!("http://127.0.0.1:{}", proxy.port);
+        let output = tokio::task::spawn_blocking(move || ending(&endpoint, &[])).await;
+        let output = output.unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(upgrade), "{said}");
+    }
+    // One that has been let in before waits until the two understand each other again.
+    let proxy = Proxy::to(farm.port()).await;
+    let worker = Worker::with(&[&format!("http://127.0.0.1:{}", proxy.port)], &[]);
+    worker.until_logged("connected").await;
+    proxy.cut().await;
+    proxy.say("\"protocol\":1", "\"protocol\":0");
+    proxy.set(State::Open);
+    let refused = format!("the worker {}", worker.said("ready", "name"));
+    worker.until_logged(&refused).await;
+    proxy.cut().await;
+    proxy.say("", "");
+    proxy.set(State::Open);
+    let id = create(&farm, &small()).await;
+    farm.until(&id, "done").await;
 }
 
 #[tokio::test]

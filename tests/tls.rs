@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::worker::{Worker, worker_command};
 use common::{FAAFO, Farm, PATIENCE, small, text};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
@@ -187,6 +188,64 @@ async fn the_client_trusts_whom_it_is_told_to() {
         assert!(said.contains(why), "{said}");
         assert!(said.contains(file.to_str().unwrap()), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_trusts_whom_it_is_told_to() {
+    let (files, other) = (Files::new(), Files::new());
+    let farm = files.farm("api");
+    let token = farm.data.join("tokens/worker");
+    let token = token.to_str().unwrap();
+    let post = farm.post("/v1/fractal").json(&small());
+    let new = post.bearer_auth(farm.token("user")).send().await.unwrap();
+    let new: Value = new.json().await.unwrap();
+
+    // Whoever is not trusted is told nothing, and the worker ends with a line that helps.
+    let plain = Farm::api();
+    let (ca, stranger) = (files.text("ca.pem"), other.text("ca.pem"));
+    let misnamed = farm.base.replace("localhost", "127.0.0.1");
+    for (endpoint, ca, words) in [
+        (&farm.base, &stranger, "--ca-file"),
+        (&misnamed, &ca, "a name in its certificate"),
+    ] {
+        let spool = TempDir::new().unwrap();
+        let args = ["--ca-file", ca, "--token-file", token];
+        let ended = worker_command(&[endpoint], spool.path(), &args).output();
+        let ended = ended.unwrap();
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        let last = said.lines().last().unwrap();
+        assert!(
+            last.contains("certificate") && last.contains(words),
+            "{said}"
+        );
+        assert!(last.contains(endpoint.as_str()), "{said}");
+    }
+    let nothing = files.text("none.pem");
+    let spool = TempDir::new().unwrap();
+    let ended = worker_command(&[&farm.base], spool.path(), &["--ca-file", &nothing]).output();
+    let said = error(&ended.unwrap());
+    assert!(said.contains("cannot read the authorities"), "{said}");
+    // What is no HTTPS may become it: the line is a warning.
+    let encrypted = plain.base.replace("http://", "https://");
+    let args = ["--ca-file", &ca, "--token-file", token];
+    let waiting = Worker::with(&[&encrypted], &args);
+    waiting.until_logged("no API node answers").await;
+    let why = waiting.said("no API node answers; trying on", "why");
+    assert!(why.contains("write http://"), "{why}");
+
+    let args = [
+        "--ca-file",
+        &ca,
+        "--token-file",
+        token,
+        "--name",
+        "encrypted",
+    ];
+    let worker = Worker::with(&[&farm.base], &args);
+    let done = farm.until(new["uuid"].as_str().unwrap(), "done").await;
+    assert_eq!(done["generated_by"], "encrypted");
+    assert_eq!(worker.logged("connected"), 1);
 }
 
 #[tokio::test]

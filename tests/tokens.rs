@@ -301,6 +301,46 @@ async fn systemd_hands_tokens_over_as_credentials() {
     assert!(!folder.path().join("tokens").exists());
 }
 
+#[tokio::test]
+async fn systemd_hands_over_the_databases_url_too() {
+    let folder = TempDir::new().unwrap();
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let file = folder.path().join("elsewhere/other.db");
+    let url = format!("sqlite:///{}\n", file.display());
+    std::fs::write(credentials.join("database-url"), url).unwrap();
+    let data = folder.path().join("data");
+    let mut api = Command::new(FAAFO);
+    api.args([
+        "api",
+        "--bind-port",
+        "0",
+        "--log-format",
+        "json",
+        "--data-dir",
+    ]);
+    api.arg(&data).env("CREDENTIALS_DIRECTORY", &credentials);
+    api.stdin(Stdio::null());
+    let farm = Farm::run(api, &data);
+    farm.created().await;
+    assert!(file.exists());
+    assert!(!data.join("faafo.db").exists());
+    drop(farm);
+    // One that makes no sense is told, without what it says.
+    std::fs::write(credentials.join("transport-url"), "http://hush-hush").unwrap();
+    let mut api = Command::new(FAAFO);
+    api.args(["api", "--bind-port", "0", "--data-dir"])
+        .arg(&data);
+    let refused = api
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .output()
+        .unwrap();
+    let why = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(why.contains("transport_url must begin with amqp"), "{why}");
+    assert!(!why.contains("hush"), "{why}");
+}
+
 #[test]
 fn a_token_file_that_is_no_good_is_told() {
     let folder = TempDir::new().unwrap();

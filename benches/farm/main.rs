@@ -1,6 +1,8 @@
 //! The figures that the README quotes: a release build under load from the same machine.
 //!
-//! `cargo bench` runs all of them, `cargo bench -- POST` those whose name contains that.
+//! `cargo bench` runs all of them, `cargo bench -- POST` those whose name contains that. With
+//! `--features server-tests` there is a RabbitMQ, too, and with `FAAFO_TEST_DATABASE=postgres` or
+//! `mariadb` farms keep their fractals there.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)] // a benchmark that fails says so
 
@@ -79,6 +81,16 @@ fn main() {
         ">= 8000/s",
     );
     row(
+        "tiles of 256x256x512, 1 connection",
+        &|| runtime.block_on(tiles(1)),
+        "p50 <= 10 ms",
+    );
+    row(
+        "tiles of 256x256x512, 6 connections",
+        &|| runtime.block_on(tiles(6)),
+        ">= 300/s",
+    );
+    row(
         "1,000,000 queued, resident",
         &|| runtime.block_on(million()),
         "< 100 MB",
@@ -90,12 +102,24 @@ fn main() {
     );
     row(
         "8 workers over HTTP, 256x256x256",
-        &|| runtime.block_on(split::eight()),
+        &|| runtime.block_on(split::eight(&[])),
         ">= 300 tasks/s",
     );
     row(
         "POST until done, worker over HTTP",
-        &|| runtime.block_on(split::latency()),
+        &|| runtime.block_on(split::latency(&[])),
+        "p99 < 50 ms",
+    );
+    #[cfg(feature = "server-tests")]
+    row(
+        "8 workers over RabbitMQ, 256x256x256",
+        &|| runtime.block_on(split::eight_by_broker()),
+        ">= 200 tasks/s",
+    );
+    #[cfg(feature = "server-tests")]
+    row(
+        "POST until done, worker over RabbitMQ",
+        &|| runtime.block_on(split::latency_by_broker()),
         "p99 < 50 ms",
     );
     row(
@@ -184,8 +208,21 @@ async fn filled(folder: &Path, count: u128) {
     filled_with(folder, count, spec).await;
 }
 
+/// The store that a farm on this folder has.
+async fn store_in(folder: &Path) -> Arc<dyn Store> {
+    #[cfg(feature = "server-tests")]
+    if let Some(kind) = common::database::asked_for() {
+        let url = std::fs::read_to_string(common::database::of_folder(kind, folder)).unwrap();
+        let database = faafo::store::url::Database::parse(&url).unwrap();
+        return faafo::store::open(&database, folder, "bench")
+            .await
+            .unwrap();
+    }
+    Arc::new(Sqlite::open(folder).unwrap())
+}
+
 async fn filled_with(folder: &Path, count: u128, spec: fn(u32) -> FractalSpec) {
-    let store = Arc::new(Sqlite::open(folder).unwrap());
+    let store = store_in(folder).await;
     let writers = (0..256).map(|first| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -271,6 +308,20 @@ fn noise(seed: u64) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     noise.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
+}
+
+/// What the explorer asks for, each of another c, so that none is known: the middle of a Julia set on a
+/// screen, four tiles wide.
+async fn tiles(connections: usize) -> String {
+    let farm = Farm::api();
+    let tiles = load(farm.port(), connections, LOAD_TIME, 200, |n| {
+        let (x, y) = (2 + n % 4, 3 + n / 4 % 2);
+        let c_im = 0.156 + n as f64 * 1e-7;
+        get(&format!(
+            "/v1/tiles/3/{x}/{y}.png?c_re=-0.8&c_im={c_im}&iterations=512&palette=twilight"
+        ))
+    });
+    told(&tiles.await)
 }
 
 /// A farm that has a million fractals to do, and does them.

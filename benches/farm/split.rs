@@ -1,4 +1,5 @@
-//! A farm whose workers are processes of their own, and lease tasks over HTTP.
+//! A farm whose workers are processes of their own, and lease tasks over HTTP or take them from a
+//! broker.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -23,10 +24,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn of(farm: &Farm) -> Worker {
+    fn of(farm: &Farm, more: &[&str]) -> Worker {
         let spool = TempDir::new().unwrap();
         let child = Command::new(FAAFO)
             .args(["worker", "--workers", "1", "--endpoint-url", &farm.base])
+            .args(more)
             .arg("--spool")
             .arg(spool.path())
             .stderr(Stdio::null())
@@ -45,8 +47,9 @@ impl Drop for Worker {
     }
 }
 
-/// Eight workers and an API node with as much to do as they can, on one machine.
-pub async fn eight() -> String {
+/// Eight workers and an API node with as much to do as they can, on one machine; `more` says to both
+/// where the broker is, if there is one.
+pub async fn eight(more: &[&str]) -> String {
     const TASKS: u32 = 5000;
     let folder = TempDir::new().unwrap();
     let square = |n| FractalSpec {
@@ -56,9 +59,9 @@ pub async fn eight() -> String {
         ..spec(n)
     };
     filled_with(folder.path(), u128::from(TASKS), square).await;
-    let farm = Farm::on(folder.path(), &["api"]);
+    let farm = Farm::on(folder.path(), &[&["api"], more].concat());
     let begun = Instant::now();
-    let _workers: Vec<_> = (0..8).map(|_| Worker::of(&farm)).collect();
+    let _workers: Vec<_> = (0..8).map(|_| Worker::of(&farm, more)).collect();
     while farm.counts().await["done"] != TASKS {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -68,9 +71,9 @@ pub async fn eight() -> String {
 
 /// From the request to create a small picture until it is seen to be done: the render, which takes
 /// less than a millisecond, has begun before.
-pub async fn latency() -> String {
-    let farm = Farm::api();
-    let _worker = Worker::of(&farm);
+pub async fn latency(more: &[&str]) -> String {
+    let farm = Farm::with(&[&["api"], more].concat());
+    let _worker = Worker::of(&farm, more);
     let mut times = Vec::new();
     for n in 0..520 {
         let begun = Instant::now();
@@ -87,6 +90,20 @@ pub async fn latency() -> String {
     }
     times.sort_by(f64::total_cmp);
     format!("p50 {:.1} p99 {:.1} ms", times[250], times[495])
+}
+
+/// [`eight`] with a RabbitMQ between them.
+#[cfg(feature = "server-tests")]
+pub async fn eight_by_broker() -> String {
+    let rabbit = crate::common::rabbit::Rabbit::start().await;
+    eight(&["--transport-url", &rabbit.url()]).await
+}
+
+/// [`latency`] with a RabbitMQ between them.
+#[cfg(feature = "server-tests")]
+pub async fn latency_by_broker() -> String {
+    let rabbit = crate::common::rabbit::Rabbit::start().await;
+    latency(&["--transport-url", &rabbit.url()]).await
 }
 
 /// Ten thousand workers that wait for tasks, of which there are none.

@@ -225,6 +225,7 @@ mod tests {
             (Method::POST, "/v1/fractal", Some(Kind::User)),
             (Method::DELETE, "/v1/fractal/x", Some(Kind::User)),
             (Method::POST, "/v1/fractal/x/retry", Some(Kind::User)),
+            (Method::POST, "/v1/import", Some(Kind::User)),
             (Method::PUT, "/v1/fractal/x", Some(Kind::Worker)),
             (Method::PUT, "/v1/fractal/x/retry", Some(Kind::User)),
             (Method::PUT, "/v1/fractal", Some(Kind::User)),

@@ -24,10 +24,10 @@ use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
 const IMAGE_BYTES: usize = 64 << 20;
 
 /// The same in base64, with the other fields.
-const IMAGE_JSON_BYTES: usize = IMAGE_BYTES / 3 * 4 + body::JSON_BYTES;
+pub const IMAGE_JSON_BYTES: usize = IMAGE_BYTES / 3 * 4 + body::JSON_BYTES;
 
 /// A worker has this long to send one.
-const IMAGE_TIME: Duration = Duration::from_secs(120);
+pub const IMAGE_TIME: Duration = Duration::from_secs(120);
 
 /// Images being received at a time; further ones wait. Bounds the memory they take together: one in
 /// base64 is held twice and decoded, and comes alone.
@@ -98,9 +98,7 @@ pub async fn deliver(
             ));
         }
     };
-    let spec = fractal.spec;
-    let checked = tokio::task::spawn_blocking(move || delivery.check(&spec)).await;
-    let (outcome, png) = checked.map_err(|_| broken("it cannot be decoded"))??;
+    let (outcome, png) = delivery.checked(fractal.spec).await?;
     match api.farm.finish(fractal.row, outcome, png).await? {
         Some(fractal) => Ok(Json(fractal.into())),
         None => Err(ApiError::no_fractal(uuid)),
@@ -113,7 +111,8 @@ fn leased(parameters: &[(String, String)]) -> Option<RowId> {
     Some(row.parse().unwrap_or(-1))
 }
 
-struct Delivery {
+/// An image, and what was said of it.
+pub struct Delivery {
     png: Bytes,
     duration: f64,
     generated_by: String,
@@ -149,17 +148,7 @@ impl Delivery {
             let message = format!("uuid is {named:?}, but the address names {uuid}");
             return Err(ApiError::refused("uuid", message));
         }
-        let image = fields.text("image")?;
-        let png = BASE64_STANDARD
-            .decode(image.trim_ascii_end())
-            .map_err(|error| ApiError::refused("image", format!("image is no base64: {error}")))?;
-        let delivery = Delivery {
-            png: png.into(),
-            duration: fields.number("duration")?,
-            generated_by: fields.text("generated_by")?,
-            checksum: fields.optional_text("checksum")?,
-            size: fields.optional_integer("size")?,
-        };
+        let delivery = Delivery::take(&mut fields)?;
         match fields.names().next() {
             Some(name) if SPEC_FIELDS.contains(&name) => Err(ApiError::refused(
                 name,
@@ -170,7 +159,28 @@ impl Delivery {
         }
     }
 
-    /// Holds what was said of the image against the image, and the image against what was asked.
+    /// Takes what tells of a result, the image in base64.
+    pub fn take(fields: &mut Fields) -> Result<Self, ApiError> {
+        let image = fields.text("image")?;
+        let png = BASE64_STANDARD
+            .decode(image.trim_ascii_end())
+            .map_err(|error| ApiError::refused("image", format!("image is no base64: {error}")))?;
+        Ok(Delivery {
+            png: png.into(),
+            duration: fields.number("duration")?,
+            generated_by: fields.text("generated_by")?,
+            checksum: fields.optional_text("checksum")?,
+            size: fields.optional_integer("size")?,
+        })
+    }
+
+    /// Holds what was said of the image against the image, and the image against what was asked, on a
+    /// thread that may take its time.
+    pub async fn checked(self, spec: FractalSpec) -> Result<(Outcome, Bytes), ApiError> {
+        let checked = tokio::task::spawn_blocking(move || self.check(&spec)).await;
+        checked.map_err(|_| broken("it cannot be decoded"))?
+    }
+
     fn check(self, spec: &FractalSpec) -> Result<(Outcome, Bytes), ApiError> {
         if !self.duration.is_finite() || self.duration < 0.0 {
             let message = "duration must be the seconds it took to render";

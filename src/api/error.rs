@@ -98,6 +98,14 @@ impl From<StoreError> for ApiError {
             StoreError::Busy | StoreError::Closed | StoreError::Gone => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).retry_after(1)
             }
+            StoreError::Unreachable(_) => {
+                // Why is for the log, once: it names hosts and users.
+                let message = "the database cannot be reached; trying again";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(2)
+            }
+            StoreError::TooLarge { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
+            }
             StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::Engine(_) => {
                 // What exactly is for the log: it may name files.
                 tracing::error!(%error, "a request met a broken store");
@@ -130,6 +138,7 @@ mod tests {
             found: 2,
             known: 1,
         };
+        let too_large = StoreError::TooLarge { size: 2, packet: 1 };
         for (error, status, retry) in [
             (StoreError::Duplicate(Uuid::nil()), 400, false),
             (StoreError::QueueFull(5), 429, true),
@@ -137,6 +146,8 @@ mod tests {
             (StoreError::Busy, 503, true),
             (StoreError::Closed, 503, true),
             (StoreError::Gone, 503, true),
+            (StoreError::Unreachable("/secret".into()), 503, true),
+            (too_large, 413, false),
             (StoreError::Engine("/secret".into()), 503, true),
             (newer, 503, true),
         ] {

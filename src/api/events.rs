@@ -20,6 +20,7 @@ use super::Api;
 use super::error::ApiError;
 use crate::events::Event;
 use crate::farm::Farm;
+use crate::queue::amqp::{Heard, News};
 use crate::store::Counts;
 use crate::wire::{CountsDoc, ErrorDoc, FractalDoc, ProgressDoc};
 
@@ -43,10 +44,13 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Streams end when `stop` is cancelled.
-    pub fn start(farm: &Farm, stop: CancellationToken) -> Hub {
+    /// Streams end when `stop` is cancelled. `news`: those of other nodes, and the way to them.
+    pub fn start(farm: &Farm, news: Option<Arc<News>>, stop: CancellationToken) -> Hub {
         let frames = broadcast::Sender::new(KEPT);
-        tokio::spawn(pump(farm.events().subscribe(), frames.clone()));
+        if let Some(news) = &news {
+            tokio::spawn(pump_news(news.subscribe(), frames.clone()));
+        }
+        tokio::spawn(pump(farm.events().subscribe(), frames.clone(), news));
         tokio::spawn(pump_counts(farm.counts(), frames.clone()));
         Hub {
             frames,
@@ -62,12 +66,25 @@ impl Hub {
     }
 }
 
-async fn pump(mut events: broadcast::Receiver<Arc<Event>>, frames: broadcast::Sender<Bytes>) {
+async fn pump(
+    mut events: broadcast::Receiver<Arc<Event>>,
+    frames: broadcast::Sender<Bytes>,
+    news: Option<Arc<News>>,
+) {
     loop {
         let frame = match events.recv().await {
             // Words nobody would hear are saved.
-            Ok(_) if frames.receiver_count() == 0 => continue,
-            Ok(event) => frame_of(&event),
+            Ok(_) if frames.receiver_count() == 0 && news.is_none() => continue,
+            Ok(event) => {
+                let Some((name, document)) = words(&event) else {
+                    continue;
+                };
+                let frame = frame(name, &document);
+                if let Some(news) = &news {
+                    news.tell(name, document.into());
+                }
+                frame
+            }
             Err(RecvError::Lagged(_)) => resync(),
             Err(RecvError::Closed) => return,
         };
@@ -86,23 +103,54 @@ async fn pump_counts(mut counts: watch::Receiver<Counts>, frames: broadcast::Sen
     }
 }
 
-fn frame_of(event: &Event) -> Bytes {
+/// What other nodes tell.
+async fn pump_news(mut news: broadcast::Receiver<Heard>, frames: broadcast::Sender<Bytes>) {
+    loop {
+        let frame = match news.recv().await {
+            Ok(_) if frames.receiver_count() == 0 => continue,
+            Ok(Heard::Workers(..)) => continue,
+            Ok(Heard::Event(name, document)) => match heard(&name, &document) {
+                Some(frame) => frame,
+                None => continue,
+            },
+            Ok(Heard::Missed) | Err(RecvError::Lagged(_)) => resync(),
+            Err(RecvError::Closed) => return,
+        };
+        let _ = frames.send(frame);
+    }
+}
+
+/// News of another node as a frame, if they are what they should be: they come from outside.
+fn heard(name: &str, document: &[u8]) -> Option<Bytes> {
+    let known = [
+        "created", "queued", "running", "done", "failed", "deleted", "progress",
+    ];
+    let document: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(document).ok()?;
+    known.contains(&name).then(|| frame(name, &text(&document)))
+}
+
+/// The event's name and document, if it is for those who watch.
+fn words(event: &Event) -> Option<(&'static str, String)> {
     let (name, fractal) = match event {
         Event::Created(fractal) => ("created", fractal),
         Event::Queued(fractal) => ("queued", fractal),
         Event::Running(fractal) => ("running", fractal),
         Event::Done(fractal) => ("done", fractal),
         Event::Failed(fractal) => ("failed", fractal),
-        Event::Deleted(_, uuid) => return frame("deleted", &serde_json::json!({ "uuid": uuid })),
-        &Event::Progress(uuid, fraction) => {
-            return frame("progress", &ProgressDoc { uuid, fraction });
+        Event::Deleted(_, uuid) => {
+            return Some(("deleted", text(&serde_json::json!({ "uuid": uuid }))));
         }
+        &Event::Progress(uuid, fraction) => {
+            return Some(("progress", text(&ProgressDoc { uuid, fraction })));
+        }
+        Event::Adopted(_) | Event::Departed(_) => return None,
     };
-    frame(name, &FractalDoc::from(fractal.clone()))
+    Some((name, text(&FractalDoc::from(fractal.clone()))))
 }
 
 fn queue(counts: Counts) -> Bytes {
-    frame("queue", &CountsDoc::from(counts))
+    frame("queue", &text(&CountsDoc::from(counts)))
 }
 
 /// Tells a client that it missed some news and should read the lists again.
@@ -110,10 +158,14 @@ fn resync() -> Bytes {
     Bytes::from_static(b"event: resync\ndata: {}\n\n")
 }
 
-fn frame(name: &str, doc: &impl serde::Serialize) -> Bytes {
-    // JSON on one line has no line break that would end the frame; these documents always serialise.
-    let data = serde_json::to_string(doc).unwrap_or_default();
-    format!("event: {name}\ndata: {data}\n\n").into()
+/// JSON on one line, which has no line break that would end the frame; these documents always
+/// serialise.
+fn text(document: &impl serde::Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
+
+fn frame(name: &str, document: &str) -> Bytes {
+    format!("event: {name}\ndata: {document}\n\n").into()
 }
 
 /// What happens to fractals, as it happens: `created`, `queued` (again), `running`, `done`,

@@ -86,6 +86,15 @@ fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
         let message = format!("{result} is what rendering gives: a new fractal cannot have it");
         return Err(ApiError::refused(result, message));
     }
+    let (uuid, draft) = take_draft(&mut fields)?;
+    if let Some(unknown) = fields.names().next() {
+        return Err(unknown_field(unknown));
+    }
+    Ok((uuid.unwrap_or_else(Uuid::new_v4), draft))
+}
+
+/// Takes what says what to render.
+pub fn take_draft(fields: &mut Fields) -> Result<(Option<Uuid>, Draft), ApiError> {
     let uuid = fields.optional_uuid("uuid")?;
     let draft = Draft {
         width: fields.integer("width")?,
@@ -104,10 +113,7 @@ fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
             None => Palette::default(),
         },
     };
-    if let Some(unknown) = fields.names().next() {
-        return Err(unknown_field(unknown));
-    }
-    Ok((uuid.unwrap_or_else(Uuid::new_v4), draft))
+    Ok((uuid, draft))
 }
 
 pub fn unknown_field(name: &str) -> ApiError {

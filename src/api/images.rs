@@ -1,6 +1,6 @@
 //! `GET /fractal/{uuid}`: the image, exactly as it was delivered.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -9,31 +9,41 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Api;
 use super::error::ApiError;
 use super::fractals::in_path;
+use super::thumbs;
 use crate::store::Lookup;
 use crate::wire::ErrorDoc;
 
 /// An image never changes: whoever has it need not ask again.
-const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+pub const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Images that are being sent take this much memory in all: clients that read slowly hold theirs.
 pub const KILOBYTES_ON_THE_WAY: usize = 256 << 10;
 
 /// The image as a PNG file.
 #[utoipa::path(get, path = "/fractal/{uuid}", tag = "images",
-    params(("uuid" = Uuid, Path)),
+    params(
+        ("uuid" = Uuid, Path),
+        ("thumb" = Option<u32>, Query, description = "made smaller, so many pixels on the shorter side: 128, 256 or 512"),
+    ),
     responses(
         (status = 200, description = "the image", content_type = "image/png", body = Vec<u8>,
          headers(("ETag" = String, description = "its SHA-256"))),
         (status = 304, description = "the client has it already"),
         (status = 404, description = "there is no such fractal, or no image of it so far", body = ErrorDoc),
+        (status = 422, description = "there is no thumbnail of that size", body = ErrorDoc),
+        (status = 429, description = "too many thumbnails are wanted at this moment", body = ErrorDoc),
         (status = 503, description = "the store does not answer, or too many images are being sent", body = ErrorDoc),
     ))]
 pub async fn image(
     State(api): State<Api>,
     Path(uuid): Path<String>,
+    Query(parameters): Query<Vec<(String, String)>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let id = in_path(&uuid)?;
+    if let Some(side) = thumbs::asked(&parameters)? {
+        return thumbs::answer(&api, id, side, &headers).await;
+    }
     let known = headers.get(header::IF_NONE_MATCH).and_then(checksum_in);
     match api.farm.image(id, known.clone()).await? {
         Lookup::Image(image) => {
@@ -57,7 +67,19 @@ pub async fn image(
 }
 
 /// The same bytes, which count among those on the way until the last of them is sent.
-fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
+pub fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
+    let kilobytes = u32::try_from(png.len() / 1024).unwrap_or(u32::MAX);
+    match api.downloads.clone().try_acquire_many_owned(kilobytes) {
+        Ok(room) => Ok(counted(png, room)),
+        Err(_) => {
+            let message = "too many images are being sent at this moment";
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5))
+        }
+    }
+}
+
+/// The same bytes, which hold their room among those on the way.
+pub fn counted(png: Bytes, room: OwnedSemaphorePermit) -> Bytes {
     struct Counted(
         Bytes,
         #[expect(dead_code, reason = "held")] OwnedSemaphorePermit,
@@ -67,14 +89,7 @@ fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
             &self.0
         }
     }
-    let kilobytes = u32::try_from(png.len() / 1024).unwrap_or(u32::MAX);
-    match api.downloads.clone().try_acquire_many_owned(kilobytes) {
-        Ok(permit) => Ok(Bytes::from_owner(Counted(png, permit))),
-        Err(_) => {
-            let message = "too many images are being sent at this moment";
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5))
-        }
-    }
+    Bytes::from_owner(Counted(png, room))
 }
 
 fn etag(checksum: &str) -> HeaderValue {

@@ -10,19 +10,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::access::Denied;
 use super::body;
 use super::error::ApiError;
-use crate::lessor::{Lent, Returned, Unlent, Wanted};
+use crate::lessor::{Claimed, Lent, Returned, Unlent, Wanted};
 use crate::roster::Announced;
 use crate::wire::ErrorDoc;
 use crate::wire::lease::{
-    AnnounceDoc, LentDoc, OLDEST_PROTOCOL, PROTOCOL, PollDoc, RenewDoc, RenewedDoc, ReturnDoc,
-    TaskDoc, WorkersDoc,
+    AnnounceDoc, ClaimDoc, ClaimedDoc, LentDoc, OLDEST_PROTOCOL, PROTOCOL, PollDoc, RenewDoc,
+    RenewedDoc, ReturnDoc, TaskDoc, WorkersDoc,
 };
 
 /// Longest wait for a task: proxies cut off what is silent for half a minute.
@@ -39,6 +39,9 @@ const NAME_CHARS: usize = 256;
 
 /// Most slots of a worker.
 const SLOTS: u32 = 1024;
+
+/// Most tasks of a claim.
+const CLAIMED: usize = 1024;
 
 /// Workers on one list.
 const LISTED: usize = 1000;
@@ -88,20 +91,75 @@ pub async fn lease(
     if lent.tasks().is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let tasks = lent.tasks().iter();
     let doc = LentDoc {
         lease_seconds: api.lessor.time().as_secs_f64(),
-        tasks: tasks
-            .map(|(lease, task)| TaskDoc::new(*lease, task))
-            .collect(),
+        tasks: tasks(&lent),
     };
+    Ok(lent_as(lent, &doc))
+}
+
+/// Take the tasks that a message broker has handed out: those of them for which there is something to
+/// do.
+#[utoipa::path(post, path = "/v1/leases/claim", tag = "workers",
+    request_body = ClaimDoc,
+    security((), ("bearerAuth" = ["worker"])),
+    responses(
+        (status = 200, description = "which of them are that worker's until it is silent for lease_seconds", body = ClaimedDoc),
+        (status = 400, description = "not JSON, or a field missing", body = ErrorDoc),
+        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
+        (status = 409, description = "worker and farm do not understand each other: one is too old", body = ErrorDoc),
+        (status = 413, description = "the body is larger than 1 MiB", body = ErrorDoc),
+        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
+        (status = 422, description = "a field's value is refused", body = ErrorDoc),
+        (status = 503, description = "the server is stopping, or its store is busy", body = ErrorDoc),
+        Denied,
+    ))]
+pub async fn claim(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let doc: ClaimDoc = document(&headers, body).await?;
+    if doc.uuids.len() > CLAIMED {
+        let message = format!("{} uuids are too many: {CLAIMED} at most", doc.uuids.len());
+        return Err(ApiError::refused("uuids", message));
+    }
+    if api.stop.is_cancelled() {
+        let message = "the server is stopping";
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        return Err(error.retry_after(1));
+    }
+    let worker = doc.worker.id;
+    api.lessor.announce(checked(doc.worker)?);
+    let Claimed {
+        lent,
+        settled,
+        unknown,
+    } = api.lessor.claim(worker, doc.uuids).await?;
+    let doc = ClaimedDoc {
+        lease_seconds: api.lessor.time().as_secs_f64(),
+        tasks: tasks(&lent),
+        settled,
+        unknown,
+    };
+    Ok(lent_as(lent, &doc))
+}
+
+fn tasks(lent: &Lent) -> Vec<TaskDoc> {
+    let tasks = lent.tasks().iter();
+    tasks
+        .map(|(lease, task)| TaskDoc::new(*lease, task))
+        .collect()
+}
+
+fn lent_as(lent: Lent, doc: &impl Serialize) -> Response {
     // Numbers and names always serialise.
-    let bytes = Bytes::from(serde_json::to_vec(&doc).unwrap_or_default());
+    let bytes = Bytes::from(serde_json::to_vec(doc).unwrap_or_default());
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
         (header::CONTENT_LENGTH, bytes.len().to_string()),
     ];
-    Ok((headers, held_until_sent(lent, bytes)).into_response())
+    (headers, held_until_sent(lent, bytes)).into_response()
 }
 
 /// A body that gives the tasks back if nobody comes for it.
@@ -181,13 +239,15 @@ pub async fn give_back(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Who works for the farm. Who says nothing for 30 s is gone.
+/// Who works for the farm. Who says nothing for 30 s is gone. Of several API nodes on one message
+/// broker each knows the workers of all; without a broker, those that speak to it.
 #[utoipa::path(get, path = "/v1/workers", tag = "workers",
     responses((status = 200, description = "the workers, by name", body = WorkersDoc)))]
 pub async fn workers(State(api): State<Api>) -> Json<WorkersDoc> {
-    let workers = api.lessor.roster().workers(api.farm.leases().rendering());
+    let rendering = api.farm.leases().rendering();
+    let (num_results, workers) = api.lessor.roster().workers(rendering);
     Json(WorkersDoc {
-        num_results: workers.len() as u64,
+        num_results,
         objects: workers.into_iter().take(LISTED).map(Into::into).collect(),
     })
 }

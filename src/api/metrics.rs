@@ -27,6 +27,8 @@ pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
             _ => oldest(&api).await,
         },
         listeners: Some(api.hub.listeners()),
+        // Its own workers hand theirs over at once.
+        undelivered: Some(0),
     };
     let text = api.metrics.text(&moment);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text)

@@ -3,22 +3,30 @@
 //! The original's routes and documents, without its faults; `/v1/openapi.json` describes them.
 
 mod access;
+mod animations;
+mod archive;
 mod body;
 mod delivery;
 mod error;
 mod events;
+mod farm;
 mod fractals;
 mod health;
 mod images;
+mod import;
 mod leases;
 mod link;
 mod metrics;
 mod pages;
 mod query;
+mod reel;
 mod request;
 pub mod serve;
+mod thumbs;
+mod tiles;
 mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::header;
@@ -32,8 +40,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::farm::Farm;
+use crate::history::History;
 use crate::lessor::Lessor;
-use crate::metrics::{HttpMetrics, Metrics};
+use crate::metrics::{BrokerMetrics, HttpMetrics, Metrics};
+use crate::queue::amqp::News;
+use crate::studio::Studio;
 use crate::wire::ProgressDoc;
 
 pub use access::Access;
@@ -50,8 +61,19 @@ pub struct Api {
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    tiles: Arc<tiles::Tiles>,
+    thumbs: Arc<thumbs::Thumbs>,
+    history: Arc<History>,
     way: Way,
+    /// The connection to the message broker, where there is to be one.
+    broker: Option<BrokerMetrics>,
     stop: CancellationToken,
+}
+
+/// The way to the farm's other API nodes: a message broker.
+pub struct Fellows {
+    pub news: Arc<News>,
+    pub broker: BrokerMetrics,
 }
 
 #[derive(OpenApi)]
@@ -66,26 +88,46 @@ pub struct Api {
 )]
 struct Description;
 
-/// All routes. Event streams end, and readiness with them, when `stop` is cancelled. `metrics` has
-/// those of the other parts of the node.
-pub fn router(
-    farm: Arc<Farm>,
-    lessor: Arc<Lessor>,
-    access: Access,
-    way: Way,
-    mut metrics: Metrics,
-    stop: CancellationToken,
-) -> Router {
+/// The rest of the node, as far as the routes lead to it.
+pub struct Parts {
+    pub farm: Arc<Farm>,
+    pub lessor: Arc<Lessor>,
+    /// Those of the other parts.
+    pub metrics: Metrics,
+    /// With them the news are shared.
+    pub fellows: Option<Fellows>,
+    /// Folder for thumbnails, which are made once.
+    pub thumbnails: PathBuf,
+}
+
+/// All routes. Event streams end, and readiness with them, when `stop` is cancelled.
+pub fn router(parts: Parts, access: Access, way: Way, stop: CancellationToken) -> Router {
+    let Parts {
+        farm,
+        lessor,
+        mut metrics,
+        fellows,
+        thumbnails,
+    } = parts;
     let access = Arc::new(access);
     let requests = Arc::new(HttpMetrics::default());
     metrics.add(&*requests);
+    let studio = Studio::default();
     let api = Api {
-        hub: Arc::new(events::Hub::start(&farm, stop.clone())),
+        hub: Arc::new(events::Hub::start(
+            &farm,
+            fellows.as_ref().map(|fellows| fellows.news.clone()),
+            stop.clone(),
+        )),
+        broker: fellows.map(|fellows| fellows.broker),
+        history: History::start(farm.clone(), stop.clone()),
         farm,
         metrics: Arc::new(metrics),
         lessor,
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
         downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
+        tiles: Arc::new(tiles::Tiles::new(studio.clone())),
+        thumbs: Arc::new(thumbs::Thumbs::new(studio, thumbnails)),
         way,
         stop,
     };
@@ -93,11 +135,19 @@ pub fn router(
         .routes(routes!(fractals::create, fractals::list))
         .routes(routes!(fractals::show, fractals::delete, delivery::deliver))
         .routes(routes!(fractals::retry))
+        .routes(routes!(import::import))
+        .routes(routes!(farm::wait))
+        .routes(routes!(farm::farm))
         .routes(routes!(leases::lease))
+        .routes(routes!(leases::claim))
         .routes(routes!(leases::renew))
         .routes(routes!(leases::give_back))
         .routes(routes!(leases::workers))
         .routes(routes!(images::image))
+        .routes(routes!(archive::archive))
+        .routes(routes!(animations::create, animations::list))
+        .routes(routes!(animations::show, animations::delete))
+        .routes(routes!(tiles::tile))
         .routes(routes!(events::events))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
@@ -112,6 +162,9 @@ pub fn router(
         .route("/index", get(pages::index))
         .route("/index/{page}", get(pages::index_page))
         .route("/view/{uuid}", get(pages::view))
+        .route("/explore", get(pages::explore))
+        .route("/animate", get(pages::animate))
+        .route("/farm", get(pages::farm))
         .route("/static/{*path}", get(pages::file))
         .route("/favicon.ico", get(pages::favicon))
         .layer(middleware::from_fn(request::note_route))

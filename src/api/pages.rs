@@ -2,12 +2,15 @@
 //! scripts.
 
 use std::collections::HashMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::LazyLock;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use include_dir::{Dir, DirEntry, include_dir};
 
 use super::Api;
@@ -25,22 +28,35 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// What is text comes in two ways.
+const VARY: (HeaderName, HeaderValue) = (header::VARY, HeaderValue::from_static("accept-encoding"));
+const GZIP: (HeaderName, HeaderValue) =
+    (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+
 /// Fractals on a page of the gallery without scripts, as in the original.
 const PER_PAGE: u64 = 5;
+
+/// What pages share, and where they take it.
+const PARTS: [(&str, &str); 3] = [
+    ("<!-- pages -->", "parts/pages.html"),
+    ("<!-- palettes -->", "parts/palettes.html"),
+    ("<!-- common -->", "parts/common.html"),
+];
 
 /// Where the shell takes the gallery without scripts.
 const MARKER: &str = "<!-- gallery -->";
 
-pub async fn index(State(api): State<Api>) -> Result<Response, ApiError> {
-    gallery(&api, 1).await
+pub async fn index(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
+    gallery(&api, &headers, 1).await
 }
 
 pub async fn index_page(
     State(api): State<Api>,
     Path(page): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     match page.parse::<u32>() {
-        Ok(page) => gallery(&api, u64::from(page.max(1))).await,
+        Ok(page) => gallery(&api, &headers, u64::from(page.max(1))).await,
         Err(_) => Err(ApiError::new(
             StatusCode::NOT_FOUND,
             format!("there is no page {page:?}"),
@@ -49,15 +65,31 @@ pub async fn index_page(
 }
 
 /// The shell for one fractal: the script fills it in. Unknown ones are 404 in the status too.
-pub async fn view(State(api): State<Api>, Path(uuid): Path<String>) -> Response {
+pub async fn view(
+    State(api): State<Api>,
+    Path(uuid): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let status = match find(&api, &uuid).await {
         Ok(_) => StatusCode::OK,
         Err(error) => error.into_response().status(),
     };
-    (status, shell("")).into_response()
+    (status, shell(&headers, "index.html", "")).into_response()
 }
 
-async fn gallery(api: &Api, page: u64) -> Result<Response, ApiError> {
+pub async fn explore(headers: HeaderMap) -> Response {
+    shell(&headers, "explore.html", "")
+}
+
+pub async fn animate(headers: HeaderMap) -> Response {
+    shell(&headers, "animate.html", "")
+}
+
+pub async fn farm(headers: HeaderMap) -> Response {
+    shell(&headers, "farm.html", "")
+}
+
+async fn gallery(api: &Api, headers: &HeaderMap, page: u64) -> Result<Response, ApiError> {
     let done = Value::Text(Status::Done.as_str().into());
     let search = Search {
         filter: Filter::Value(Column::Status, Comparison::Eq, done),
@@ -73,19 +105,28 @@ async fn gallery(api: &Api, page: u64) -> Result<Response, ApiError> {
         html.push_str(&row(fractal));
     }
     html.push_str(&pagination(page, pages));
-    Ok(shell(&html).into_response())
+    Ok(shell(headers, "index.html", &html))
 }
 
-fn shell(gallery: &str) -> impl IntoResponse + use<> {
-    let html = FILES
-        .get_file("index.html")
-        .and_then(|file| file.contents_utf8())
-        .unwrap_or_default();
-    let headers = [
+/// A page of `static/`, with the parts that pages share, and the gallery for those without scripts.
+fn shell(headers: &HeaderMap, page: &str, gallery: &str) -> Response {
+    let text = |path: &str| {
+        let file = FILES.get_file(path);
+        file.and_then(|file| file.contents_utf8())
+            .unwrap_or_default()
+    };
+    let html = PARTS
+        .iter()
+        .fold(text(page).to_owned(), |html, (marker, path)| {
+            html.replacen(marker, text(path), 1)
+        });
+    let html = html.replacen(MARKER, gallery, 1);
+    let common = [
         (
             header::CONTENT_TYPE,
             HeaderValue::from_static("text/html; charset=utf-8"),
         ),
+        VARY,
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (
@@ -93,7 +134,12 @@ fn shell(gallery: &str) -> impl IntoResponse + use<> {
             HeaderValue::from_static("same-origin"),
         ),
     ];
-    (headers, html.replacen(MARKER, gallery, 1))
+    // At each request: with little effort.
+    let gzipped = takes_gzip(headers).then(|| gzipped(html.as_bytes(), Compression::fast()));
+    match gzipped.flatten() {
+        Some(gzipped) => (common, [GZIP], gzipped).into_response(),
+        None => (common, html).into_response(),
+    }
 }
 
 /// The original's table of one fractal.
@@ -152,6 +198,8 @@ fn escaped(text: &str) -> String {
 
 struct StaticFile {
     contents: &'static [u8],
+    /// The same for clients that take it, of text.
+    gzipped: Option<Vec<u8>>,
     kind: &'static str,
     tag: HeaderValue,
 }
@@ -170,6 +218,10 @@ static STATIC: LazyLock<HashMap<&'static str, StaticFile>> = LazyLock::new(|| {
                     let tag = HeaderValue::try_from(format!("\"{}\"", &checksum(contents)[..16]));
                     let file = StaticFile {
                         contents,
+                        // Images are compressed.
+                        gzipped: (!path.ends_with(".png"))
+                            .then(|| gzipped(contents, Compression::best()))
+                            .flatten(),
                         kind: content_type(path),
                         tag: tag.unwrap_or(HeaderValue::from_static("\"\"")),
                     };
@@ -196,8 +248,33 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Result<Respon
     if headers.get(header::IF_NONE_MATCH) == Some(&file.tag) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(file.kind))];
+    let kind = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(file.kind)),
+        VARY,
+    ];
+    if let Some(gzipped) = file.gzipped.as_deref().filter(|_| takes_gzip(&headers)) {
+        return Ok((common, kind, [GZIP], gzipped).into_response());
+    }
     Ok((common, kind, file.contents).into_response())
+}
+
+/// What a phone far away need not wait for.
+fn gzipped(contents: &[u8], effort: Compression) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), effort);
+    // Writing to memory cannot fail.
+    encoder.write_all(contents).ok()?;
+    encoder.finish().ok()
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|list| {
+        list.split(',').any(|one| {
+            let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+            name.trim().eq_ignore_ascii_case("gzip") && weight.trim() != "q=0"
+        })
+    })
 }
 
 pub async fn favicon(headers: HeaderMap) -> Result<Response, ApiError> {

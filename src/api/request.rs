@@ -28,13 +28,18 @@ pub async fn identify(
     let begun = Instant::now();
     let in_flight = metrics.begin();
     let id = given_id(request.headers()).unwrap_or_else(new_id);
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let found = FoundRoute::default();
     request.extensions_mut().insert(found.clone());
-    // As often as workers ask for more.
+    // As often as workers ask for more; ten thousand of them wait in such a span.
     let polls = path.starts_with("/v1/leases");
+    let name = id.to_str().unwrap_or_default();
+    let span = if polls {
+        tracing::debug_span!("request", id = name)
+    } else {
+        tracing::info_span!("request", id = name)
+    };
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
     let took = begun.elapsed();

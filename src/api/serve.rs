@@ -85,18 +85,8 @@ pub async fn serve(
         tokio::spawn(async move {
             match tls {
                 None => caller.attend(patient(stream)).await,
-                Some(tls) => {
-                    let handshake = tokio::time::timeout(HANDSHAKE_TIME, encrypted(stream, &tls));
-                    tokio::select! {
-                        // Nothing has been asked yet that should be answered.
-                        () = stop.cancelled() => {}
-                        done = handshake => match done {
-                            Ok(Ok(stream)) => caller.attend(stream).await,
-                            Ok(Err(error)) => tracing::debug!(%error, "no agreement on encryption"),
-                            Err(_) => tracing::debug!("a client never began to encrypt"),
-                        }
-                    }
-                }
+                // Apart, because it is larger: ten thousand workers may wait without.
+                Some(tls) => Box::pin(caller.attend_encrypted(stream, &tls, stop)).await,
             }
             drop(place);
         });
@@ -123,6 +113,19 @@ impl Caller {
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection broke off");
+        }
+    }
+
+    async fn attend_encrypted(self, stream: TcpStream, tls: &Tls, stop: CancellationToken) {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIME, encrypted(stream, tls));
+        tokio::select! {
+            // Nothing has been asked yet that should be answered.
+            () = stop.cancelled() => {}
+            done = handshake => match done {
+                Ok(Ok(stream)) => self.attend(stream).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no agreement on encryption"),
+                Err(_) => tracing::debug!("a client never began to encrypt"),
+            }
         }
     }
 }
@@ -156,10 +159,16 @@ fn patient(stream: TcpStream) -> Patient {
     Box::pin(stream)
 }
 
+/// Memory of a connection, with a request on; connections together get a quarter of it all.
+const CONNECTION_MEMORY: u64 = 16 << 10;
+
 /// As many connections as the process may have files open, which is raised to what the system
-/// allows.
+/// allows, and as fit into its memory.
 fn places() -> usize {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    let places = files.saturating_sub(OTHER_FILES);
+    let memory = crate::memory::limit().unwrap_or(u64::MAX);
+    let places = files
+        .saturating_sub(OTHER_FILES)
+        .min(memory / 4 / CONNECTION_MEMORY);
     usize::try_from(places).map_or(CONNECTIONS, |places| places.clamp(16, CONNECTIONS))
 }

@@ -12,11 +12,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Failure;
+use crate::animation::AnimationId;
 use crate::config;
 use crate::outward::{self, OutwardError, root_cause};
 use crate::tokens::{self, Kind, Place, Token};
+use crate::wire::animation::{AnimationDoc, NewAnimationDoc};
 use crate::wire::lease::WorkersDoc;
-use crate::wire::{ErrorDoc, FractalDoc, ListDoc, NewFractalDoc};
+use crate::wire::{ErrorDoc, FractalDoc, ImportDoc, ListDoc, NewFractalDoc};
 
 #[derive(Args, Clone, Debug)]
 pub struct ClientArgs {
@@ -45,6 +47,8 @@ pub struct WriteArgs {
     #[arg(long, env = "FAAFO_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
+
+const ANIMATIONS: &str = "/v1/animations";
 
 /// A server has this long to begin an answer.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -109,10 +113,27 @@ impl Client {
         Ok(client)
     }
 
+    /// Another farm, from which this one only reads, with the same authorities and no token.
+    pub fn toward(&self, base: Url, args: &WriteArgs) -> Result<Self, Failure> {
+        Client::new(&ClientArgs {
+            endpoint_url: base,
+            ca_file: args.farm.ca_file.clone(),
+        })
+    }
+
+    /// Where the farm is.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Where the farm has what it has at this path.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let base = self.base.as_str().trim_end_matches('/');
         let reads = method.is_safe();
-        let request = self.http.request(method, format!("{base}{path}"));
+        let request = self.http.request(method, self.address(path));
         match &self.token {
             // Sent no oftener than it is needed.
             Some(known) if !reads => request.bearer_auth(known.token.expose()),
@@ -181,12 +202,9 @@ impl Client {
             return anyhow!(error.without_url()).context(format!("lost the farm at {base}"));
         }
         let cause = root_cause(&error);
-        let hint = match tls_error(&error) {
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                "call the farm by a name in its certificate, and name the authority that signed \
-                 it with --ca-file, if that is your own"
-            }
-            Some(_) => "if it speaks no HTTPS, write http://",
+        let hint = match outward::tls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(_)) => outward::DISTRUSTED,
+            Some(_) => outward::NO_TLS,
             None => "start one with `faafo all`, or name another with --endpoint-url",
         };
         anyhow!("cannot reach a farm at {base}: {cause}; {hint}")
@@ -222,9 +240,56 @@ impl Client {
         self.read(request).await
     }
 
+    /// As [`Client::search`], of a farm whose documents may be strange.
+    pub async fn list_text(&self, q: &Value, count: usize) -> anyhow::Result<String> {
+        let request = self.request(Method::GET, "/v1/fractal").query(&[
+            ("results_per_page", count.to_string()),
+            ("q", q.to_string()),
+        ]);
+        let response = self.send(request).await?;
+        response
+            .text()
+            .await
+            .map_err(|error| self.unreachable(error))
+    }
+
+    /// Keeps a fractal with its image; 200 if there is one of its uuid, 201 if it is new.
+    pub async fn import(&self, fractal: &ImportDoc) -> anyhow::Result<StatusCode> {
+        let request = self.request(Method::POST, "/v1/import").json(fractal);
+        Ok(self.send(request).await?.status())
+    }
+
+    /// The image of a fractal, whatever its uuid looks like.
+    pub async fn image_of(&self, uuid: &str) -> anyhow::Result<Response> {
+        let path = format!("/fractal/{uuid}");
+        self.send(self.request(Method::GET, &path)).await
+    }
+
     pub async fn image(&self, uuid: Uuid) -> anyhow::Result<Response> {
         let path = format!("/fractal/{uuid}");
         self.send(self.request(Method::GET, &path)).await
+    }
+
+    pub async fn animate(&self, animation: &NewAnimationDoc) -> anyhow::Result<AnimationDoc> {
+        let request = self.request(Method::POST, ANIMATIONS).json(animation);
+        self.read(request).await
+    }
+
+    pub async fn animation(&self, id: AnimationId) -> anyhow::Result<AnimationDoc> {
+        let path = format!("{ANIMATIONS}/{}", id.uuid());
+        self.read(self.request(Method::GET, &path)).await
+    }
+
+    /// All of it in one file, `png` or `zip`.
+    pub async fn animation_file(&self, id: AnimationId, kind: &str) -> anyhow::Result<Response> {
+        let path = format!("{ANIMATIONS}/{}.{kind}", id.uuid());
+        self.send(self.request(Method::GET, &path)).await
+    }
+
+    pub async fn cancel(&self, id: AnimationId) -> anyhow::Result<()> {
+        let path = format!("{ANIMATIONS}/{}", id.uuid());
+        self.send(self.request(Method::DELETE, &path)).await?;
+        Ok(())
     }
 
     pub async fn workers(&self) -> anyhow::Result<WorkersDoc> {
@@ -233,19 +298,6 @@ impl Client {
 
     pub async fn events(&self) -> anyhow::Result<Response> {
         self.send(self.request(Method::GET, "/v1/events")).await
-    }
-}
-
-/// What went wrong with the encryption, if that is it.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    // Which does not count what it holds among its sources.
-    let io = error.downcast_ref::<std::io::Error>();
-    match io.and_then(|error| error.get_ref()) {
-        Some(held) => tls_error(held),
-        None => tls_error(error.source()?),
     }
 }
 

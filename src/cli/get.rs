@@ -56,7 +56,8 @@ pub async fn run(args: GetArgs) -> Done {
     output::print(&format!("{}\n", path.display()))
 }
 
-async fn copy(client: &Client, response: Response, out: &mut impl Write) -> anyhow::Result<()> {
+/// Writes an answer's body as it comes.
+pub async fn copy(client: &Client, response: Response, out: &mut impl Write) -> anyhow::Result<()> {
     let mut bytes = response.bytes_stream();
     while let Some(some) = bytes.next().await {
         out.write_all(&some.map_err(|error| client.unreachable(error))?)?;

@@ -3,17 +3,27 @@
 //! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed,
 //! 2 bad usage.
 
+mod animate;
+mod autoscale;
+mod backup;
 mod bench;
 mod client;
+mod completions;
 mod create;
 mod delete;
+mod doctor;
 mod file;
 mod get;
+mod here;
+mod import;
 mod list;
+mod manual;
 mod node;
 mod output;
 mod progress;
+mod provision;
 mod render;
+mod restore;
 mod retry;
 mod show;
 mod spec;
@@ -27,24 +37,32 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::version;
+
 const EXAMPLES: &str = "\
 Examples:
   faafo all --demo                        start a farm with ten fractals, and open the printed address
   faafo create --tasks 5 --wait           create five random fractals and wait until they are done
   faafo create --width 1920 --height 1080 --c-re=-0.8 --c-im=0.156
+  faafo animate --from-c=-0.8,0.156 --to-c=-0.4,0.6 -o path.png      a picture that moves
   faafo list --status done                what there is
   faafo get UUID -o picture.png           fetch an image
   faafo watch                             see what the farm does
   faafo worker --endpoint-url http://farm:8080         help a farm on another machine
   faafo token                             what others need to create fractals here
+  faafo doctor                            what is wrong here?
+  faafo backup farm.tar.zst               keep a copy of it all, while it runs
   faafo render --c-re=-0.4 --c-im=0.6 -o picture.png    render without any farm
+  faafo provision up                      put a farm onto an OpenStack cloud
+  faafo autoscale --max 10 --name course  with as many workers as what waits takes
   faafo bench                             how fast is this machine?
 ";
 
 #[derive(Parser)]
 #[command(
     name = "faafo",
-    version,
+    version = version::short(),
+    long_version = version::long(),
     about = "A fractal render farm in one binary.",
     before_help = EXAMPLES,
     help_template = "{about-with-newline}\n{before-help}\n{usage-heading} {usage}\n\n{all-args}{after-help}",
@@ -65,6 +83,8 @@ enum Command {
     Worker(worker::WorkerArgs),
     /// Create fractals
     Create(create::CreateArgs),
+    /// Have an animation rendered, and fetch it
+    Animate(animate::AnimateArgs),
     /// List fractals
     List(list::ListArgs),
     /// Show all there is to know of a fractal
@@ -81,10 +101,27 @@ enum Command {
     Workers(workers::WorkersArgs),
     /// Show or replace the tokens of a farm on this machine
     Token(token::TokenArgs),
+    /// Find out what keeps a farm on this machine from working
+    Doctor(doctor::DoctorArgs),
+    /// Take over the fractals of another farm, or of an original faafo
+    Import(import::ImportArgs),
+    /// Keep a copy of a farm on this machine in one file, also while it runs
+    Backup(backup::BackupArgs),
+    /// Make a farm of a backup
+    Restore(restore::RestoreArgs),
+    /// Put a farm onto an OpenStack cloud
+    Provision(provision::ProvisionArgs),
+    /// Have as many workers as what waits takes
+    Autoscale(autoscale::AutoscaleArgs),
     /// Render a picture to a file, without a farm
     Render(render::RenderArgs),
     /// Measure how fast this machine renders
     Bench(bench::BenchArgs),
+    /// Print what makes a shell complete these commands
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a folder
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
 }
 
 /// How a command ends that does not succeed.
@@ -145,13 +182,24 @@ fn run(command: Command) -> Done {
         Command::Api(args) => node::api(args),
         Command::Worker(args) => worker::run(args),
         Command::Token(args) => token::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Manual(args) => manual::run(args),
+        Command::Provision(args) => provision::run(args),
+        // Ends what it is doing when it is interrupted.
+        Command::Autoscale(args) => to_its_end(autoscale::run(args)),
         Command::Render(args) => on_network(render::run(args)),
         Command::Create(args) => on_network(create::run(args)),
+        // Cancels what it has asked for when it is interrupted.
+        Command::Animate(args) => to_its_end(animate::run(args)),
         Command::List(args) => on_network(list::run(args)),
         Command::Show(args) => on_network(show::run(args)),
         Command::Get(args) => on_network(get::run(args)),
         Command::Delete(args) => on_network(delete::run(args)),
+        Command::Doctor(args) => on_network(doctor::run(args)),
+        Command::Import(args) => on_network(import::run(args)),
         Command::Retry(args) => on_network(retry::run(args)),
         Command::Workers(args) => on_network(workers::run(args)),
         Command::Watch(args) => on_network(watch::run(args)),
@@ -162,12 +210,8 @@ fn run(command: Command) -> Done {
 /// milliseconds and tidies up, unless it hangs in a pipe that nobody reads.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// Clients wait far more than they compute: one thread does.
 fn on_network(command: impl Future<Output = Done>) -> Done {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let done = runtime.block_on(async {
+    to_its_end(async {
         // Dropped in the middle, a command leaves no half-written file behind.
         tokio::select! {
             done = command => done,
@@ -176,7 +220,15 @@ fn on_network(command: impl Future<Output = Done>) -> Done {
                 Err(error) => Err(error.into()),
             },
         }
-    });
+    })
+}
+
+/// Clients wait far more than they compute: one thread does.
+fn to_its_end(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(command);
     runtime.shutdown_timeout(LEAVE);
     done
 }

@@ -1,16 +1,15 @@
 //! `faafo all` and `faafo api`: run a node.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
 
-use super::{Done, Failure};
+use super::{Done, Failure, output};
 use crate::config::{Config, ConfigError, LogFormat, LogLevel, Settings};
-use crate::node::{self, Role};
+use crate::node::{self, Role, Start};
+use crate::{log, service};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -59,50 +58,35 @@ pub fn api(args: ApiArgs) -> Done {
 }
 
 fn run(args: NodeArgs, role: Role) -> Done {
-    let config = config(args).map_err(|error| Failure::Usage(error.to_string()))?;
+    let inherited = service::inherited().context("cannot serve the socket that was handed over")?;
+    let (listener, address) = inherited.unzip();
+    let read = move || config(&args, address);
+    let config = read().map_err(|error| Failure::Usage(error.to_string()))?;
     start_log(config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(node::run(config, role))?;
+    let start = Start {
+        role,
+        listener,
+        reread: Box::new(read),
+    };
+    runtime.block_on(node::run(config, start))?;
     // What is still running was left behind knowingly: do not wait for it.
     runtime.shutdown_background();
     Ok(())
 }
 
-fn config(args: NodeArgs) -> Result<Config, ConfigError> {
-    let file = match &args.config_file {
-        Some(path) => Settings::from_file(path)?,
-        None => Settings::default(),
-    };
-    args.settings.or(file).checked()
+/// `address` is that of the socket which was handed over, and goes before what was set.
+fn config(args: &NodeArgs, address: Option<SocketAddr>) -> Result<Config, ConfigError> {
+    let mut settings = args.settings.clone().over(args.config_file.as_deref())?;
+    if let Some(address) = address {
+        settings.listen_address = Some(address.ip());
+        settings.bind_port = Some(address.port());
+    }
+    settings.checked()
 }
 
 pub fn start_log(level: LogLevel, format: LogFormat) {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-    };
-    // Libraries speak up only when something is wrong.
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("faafo", level);
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .boxed(),
-        LogFormat::Text => {
-            let colours = super::output::colours(&std::io::stderr());
-            lines.with_target(false).with_ansi(colours).boxed()
-        }
-    };
-    // Fails only if there is a log already, as in tests.
-    let _ = tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .try_init();
+    log::start(level, format, output::colours(&std::io::stderr()));
 }

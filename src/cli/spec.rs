@@ -123,12 +123,14 @@ fn whole(text: &str) -> Result<i64, String> {
     value.map_err(|_| "must be a whole number such as 640".into())
 }
 
-fn palette() -> impl TypedValueParser<Value = Palette> {
+/// Reads the name of a palette.
+pub fn palette() -> impl TypedValueParser<Value = Palette> {
     let names = Palette::ALL.map(Palette::as_str);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Palette>())
 }
 
-fn finite(text: &str) -> Result<f64, String> {
+/// Reads a number.
+pub fn finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err("must be a finite number such as -1.25".into()),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::here::of_the_service;
 use super::{Done, Failure, output};
 use crate::config::Settings;
 
@@ -37,7 +38,8 @@ pub struct TokenArgs {
     #[arg(long, env = "FAAFO_WORKER_TOKEN_FILE", value_name = "FILE")]
     worker_token_file: Option<PathBuf>,
 
-    /// The server's settings in a TOML file
+    /// The server's settings in a TOML file [default, for root: that of the service, where it is
+    /// installed]
     #[arg(long, env = "FAAFO_CONFIG_FILE", value_name = "FILE")]
     config_file: Option<PathBuf>,
 }
@@ -49,12 +51,14 @@ pub fn run(args: TokenArgs) -> Done {
         worker_token_file: args.worker_token_file,
         ..Settings::default()
     };
-    let usage = |error: crate::config::ConfigError| Failure::Usage(error.to_string());
-    let file = match &args.config_file {
-        Some(path) => Settings::from_file(path).map_err(usage)?,
-        None => Settings::default(),
+    let nothing_named = settings.data_dir.is_none() && settings.token_file.is_none();
+    let file = match args.config_file {
+        None if nothing_named => of_the_service(),
+        named => named,
     };
-    let places = settings.or(file).token_places().map_err(usage)?;
+    let settings = settings.over(file.as_deref());
+    let places = settings.and_then(|settings| settings.token_places());
+    let places = places.map_err(|error| Failure::Usage(error.to_string()))?;
     let place = if args.worker {
         places.worker
     } else {

@@ -90,6 +90,8 @@ impl FarmMetrics {
             }
             // Why it waits again it does not tell: that is recorded by the calls that follow.
             Event::Queued(_) | Event::Progress(..) => {}
+            // Begun elsewhere, and told there; ended elsewhere likewise.
+            Event::Adopted(_) | Event::Departed(_) => {}
         }
     }
 
@@ -101,6 +103,11 @@ impl FarmMetrics {
             self.image_bytes.inc_by(outcome.size);
             self.render_seconds.observe(outcome.duration);
         }
+    }
+
+    /// Fractals that are done, and that failed, since the start.
+    pub fn ended(&self) -> (u64, u64) {
+        (self.done.get(), self.failed.get())
     }
 
     pub fn attempt_failed(&self) {

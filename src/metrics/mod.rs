@@ -1,7 +1,7 @@
 //! What a node counts and times, told to Prometheus in the OpenMetrics format.
 //!
 //! ```text
-//!   http.rs, farm.rs, store.rs, worker.rs      handles: whoever does the work records by one
+//!   http.rs, farm.rs, store.rs, broker.rs ...   handles: whoever does the work records by one
 //!            |  register                       `process.rs`, [`Moment`]: looked up at the scrape
 //!            v                                          |
 //!   [`Metrics`], rows of `table.rs` <-------------------+--> `GET /metrics`
@@ -10,9 +10,11 @@
 //! A handle is made by the part that records, whether or not anybody scrapes, and costs it a few
 //! atomic additions. A role registers the handles of those parts that it runs.
 
+mod broker;
 mod farm;
 mod http;
 mod process;
+mod serve;
 mod store;
 pub mod table;
 mod worker;
@@ -25,9 +27,11 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use crate::fractal::Status;
+pub use broker::BrokerMetrics;
 pub use farm::FarmMetrics;
 pub use http::{HttpMetrics, Route};
 use process::Process;
+pub use serve::serve;
 pub use store::StoreMetrics;
 pub use worker::{Ended, WorkerMetrics};
 
@@ -92,6 +96,8 @@ pub struct Moment {
     /// Since the oldest waiting fractal was accepted; zero if none waits.
     pub oldest: Option<Duration>,
     pub listeners: Option<usize>,
+    /// Results of a worker that no API node has taken yet.
+    pub undelivered: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,6 +122,9 @@ impl Part for Moment {
         }
         if let Some(listeners) = self.listeners {
             table::EVENT_LISTENERS.register(registry, ConstGauge::new(listeners as u64));
+        }
+        if let Some(undelivered) = self.undelivered {
+            table::WORKER_UNDELIVERED.register(registry, ConstGauge::new(undelivered as u64));
         }
     }
 }

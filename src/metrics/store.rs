@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -16,6 +17,7 @@ pub struct StoreMetrics {
     commit_seconds: Histogram,
     commit_writes: Histogram,
     errors: Family<OfKind, Counter>,
+    reachable: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,6 +28,9 @@ struct OfKind {
 const DISK_FULL: OfKind = OfKind { kind: "disk_full" };
 const BUSY: OfKind = OfKind { kind: "busy" };
 const GONE: OfKind = OfKind { kind: "gone" };
+const UNREACHABLE: OfKind = OfKind {
+    kind: "unreachable",
+};
 const ENGINE: OfKind = OfKind { kind: "engine" };
 
 impl Default for StoreMetrics {
@@ -34,9 +39,11 @@ impl Default for StoreMetrics {
             commit_seconds: Histogram::new(SOON),
             commit_writes: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             errors: Family::default(),
+            reachable: Gauge::default(),
         };
+        metrics.reachable.set(1);
         // Told as 0 from the start: the first error must be seen as an increase.
-        for kind in [DISK_FULL, BUSY, GONE, ENGINE] {
+        for kind in [DISK_FULL, BUSY, GONE, UNREACHABLE, ENGINE] {
             drop(metrics.errors.get_or_create(&kind));
         }
         metrics
@@ -48,6 +55,7 @@ impl Part for StoreMetrics {
         table::STORE_COMMIT_SECONDS.register(registry, self.commit_seconds.clone());
         table::STORE_COMMIT_WRITES.register(registry, self.commit_writes.clone());
         table::STORE_ERRORS.register(registry, self.errors.clone());
+        table::STORE_REACHABLE.register(registry, self.reachable.clone());
     }
 }
 
@@ -58,15 +66,24 @@ impl StoreMetrics {
         self.commit_writes.observe(writes as f64);
     }
 
+    /// Whether the database answers.
+    pub fn reachable(&self, reachable: bool) {
+        self.reachable.set(i64::from(reachable));
+    }
+
     /// A read, or a transaction as a whole, failed.
     pub fn failed(&self, error: &StoreError) {
         let kind = match error {
             StoreError::DiskFull => DISK_FULL,
             StoreError::Busy => BUSY,
             StoreError::Gone => GONE,
+            StoreError::Unreachable(_) => UNREACHABLE,
             StoreError::Newer { .. } | StoreError::Foreign { .. } | StoreError::Engine(_) => ENGINE,
             // Refused with a reason, or the end of the process.
-            StoreError::Duplicate(_) | StoreError::QueueFull(_) | StoreError::Closed => return,
+            StoreError::Duplicate(_)
+            | StoreError::QueueFull(_)
+            | StoreError::TooLarge { .. }
+            | StoreError::Closed => return,
         };
         self.errors.get_or_create(&kind).inc();
     }

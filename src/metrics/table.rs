@@ -134,6 +134,26 @@ table! {
         "Writes that shared a transaction";
     STORE_ERRORS: Counter, "store_errors", None, ["kind"],
         "Reads and transactions that failed, but for those that were refused with a reason";
+    STORE_REACHABLE: Gauge, "store_reachable", None, [],
+        "1 while the database answers, 0 while it does not";
+
+    // The message broker, all 0 where there is none: `broker.rs`
+    BROKER_CONNECTED: Gauge, "broker_connected", None, [],
+        "1 while there is a connection to RabbitMQ";
+    BROKER_DISCONNECTS: Counter, "broker_disconnects", None, [],
+        "Connections to RabbitMQ that broke";
+    BROKER_READY: Gauge, "broker_messages_ready", None, [],
+        "Tasks in the queue of RabbitMQ that no worker has, looked up every 30 s";
+    BROKER_UNCONFIRMED: Gauge, "broker_messages_unconfirmed", None, [],
+        "Messages sent to RabbitMQ that it has not confirmed";
+    BROKER_PUBLISHED: Counter, "broker_messages_published", None, [],
+        "Messages that RabbitMQ has confirmed";
+    BROKER_REFUSED: Counter, "broker_messages_refused", None, [],
+        "Messages that RabbitMQ could not keep, and that are sent again";
+    BROKER_CONSUMED: Counter, "broker_messages_consumed", None, [],
+        "Messages received from the queue of tasks";
+    BROKER_DEAD_LETTERS: Counter, "broker_dead_letters", None, [],
+        "Messages laid aside in tasks.dead: no tasks, or failed for good";
 
     // Workers of this process: `worker.rs`
     WORKER_SLOTS: Gauge, "worker_slots", None, [],
@@ -144,6 +164,8 @@ table! {
         "Time that each render kept its slot, however it ended";
     WORKER_ITERATIONS: Counter, "worker_iterations", None, [],
         "Escape steps asked for by the pictures rendered: width x height x iterations of each";
+    WORKER_UNDELIVERED: Gauge, "worker_undelivered", None, [],
+        "Results that no API node has taken yet; workers in a node's own process have none";
 
     // The process: `process.rs`
     BUILD: Info, "build", None, ["version"],

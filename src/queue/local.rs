@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{Queue, Task};
-use crate::fractal::RowId;
+use crate::fractal::{Fractal, RowId};
 use crate::render::Cancel;
 use crate::store::Store;
 
@@ -29,6 +29,9 @@ const WINDOW: usize = 256;
 
 /// The feeder reads from the start this often, whether or not it was told of anything.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// A store that other nodes write to is looked at this often while nothing is known to wait.
+const POLL: Duration = Duration::from_millis(300);
 
 /// Pause after the store could not be read.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -96,6 +99,8 @@ async fn feed(store: Arc<dyn Store>, hand_on: flume::Sender<Task>, shared: Arc<S
             tokio::select! {
                 () = shared.news.notified() => {}
                 _ = sweep.tick() => last = 0,
+                // From the start: what waits again may stand before what was new last.
+                () = tokio::time::sleep(POLL), if store.is_shared() => last = 0,
             }
             continue;
         }
@@ -120,7 +125,7 @@ async fn feed(store: Arc<dyn Store>, hand_on: flume::Sender<Task>, shared: Arc<S
 
 #[async_trait]
 impl Queue for LocalQueue {
-    fn added(&self) {
+    fn added(&self, _fractal: &Fractal) {
         self.shared.news.notify_one();
     }
 

@@ -1,11 +1,12 @@
 //! The hint: tasks to do. What it loses the store still has, and brings back.
 
+pub mod amqp;
 mod local;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::fractal::{FractalSpec, RowId};
+use crate::fractal::{Fractal, FractalSpec, RowId};
 use crate::render::Cancel;
 pub use local::LocalQueue;
 
@@ -22,9 +23,27 @@ pub struct Task {
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// The store has a new waiting fractal, younger than all others.
-    fn added(&self);
+    fn added(&self, fractal: &Fractal);
 
-    /// A task that had been handed out waits again.
+    /// A fractal that was being rendered, or had failed, waits again.
+    fn waits_again(&self, fractal: &Fractal) {
+        self.returned(fractal.row);
+    }
+
+    /// A fractal is being rendered, by whomever.
+    fn begun(&self, _fractal: &Fractal) {}
+
+    /// The fractal is done: stop the render that may be on elsewhere.
+    fn done(&self, fractal: &Fractal) {
+        self.forget(fractal.row);
+    }
+
+    /// The fractal has failed for good.
+    fn failed(&self, fractal: &Fractal) {
+        self.settled(fractal.row);
+    }
+
+    /// A task that had been handed out was not begun, and waits on.
     fn returned(&self, row: RowId);
 
     /// A task that had been handed out needs no more work.
@@ -35,4 +54,7 @@ pub trait Queue: Send + Sync {
 
     /// The next task, oldest first. Dropping the call loses none.
     async fn take(&self) -> Task;
+
+    /// The process ends: passes on what others should know.
+    async fn close(&self) {}
 }

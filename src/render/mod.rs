@@ -6,8 +6,8 @@
 //!                  |<──────── a band of rows, shared out over the cores ────────>| |<─ segments ─>|
 //! ```
 //!
-//! Only one band of palette indices is in memory at a time, whatever the size of the picture; or half
-//! of them, where the other half is the same.
+//! Only two bands of palette indices are in memory at a time, whatever the size of the picture, one
+//! being painted and one being encoded; or half of them, where the other half is the same.
 
 mod canvas;
 mod classic;
@@ -23,8 +23,10 @@ mod path;
 mod picture;
 mod png;
 mod points;
+mod repaint;
 mod sieve;
 mod simd;
+pub mod tile;
 mod zlib;
 
 use std::io::Write;
@@ -34,6 +36,7 @@ pub use control::{Cancel, Control, Progress};
 pub use path::Path;
 use picture::Picture;
 pub use picture::Shortcuts;
+pub use repaint::{RepaintError, head, repaint};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
@@ -47,8 +50,21 @@ pub enum RenderError {
 ///
 /// A picture of some size is shared out over rayon's current pool; a small one, of which there are
 /// many, stays on the thread that asks for it.
-pub fn render(spec: &FractalSpec, control: &Control, out: impl Write) -> Result<(), RenderError> {
+pub fn render(
+    spec: &FractalSpec,
+    control: &Control,
+    out: impl Write + Send,
+) -> Result<(), RenderError> {
     let picture = Picture::new(spec, Path::chosen(), Shortcuts::default());
+    encode(spec, &picture, control, out)
+}
+
+fn encode(
+    spec: &FractalSpec,
+    picture: &Picture,
+    control: &Control,
+    out: impl Write + Send,
+) -> Result<(), RenderError> {
     let size = (spec.width, spec.height);
     let mut png = png::Encoder::new(out, size, &picture.colours(), picture.cores())?;
     picture.bands(png.band_rows(), control, |band| Ok(png.rows(band)?))?;
@@ -59,6 +75,15 @@ pub fn render(spec: &FractalSpec, control: &Control, out: impl Write) -> Result<
 pub fn render_to_vec(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
     let mut bytes = Vec::new();
     render(spec, control, &mut bytes)?;
+    bytes.shrink_to_fit();
+    Ok(bytes)
+}
+
+/// [`render_to_vec`] on the thread that asks, however large the picture is: the same bytes.
+pub fn render_here(spec: &FractalSpec, control: &Control) -> Result<Vec<u8>, RenderError> {
+    let picture = Picture::new(spec, Path::chosen(), Shortcuts::default()).on_one_core();
+    let mut bytes = Vec::new();
+    encode(spec, &picture, control, &mut bytes)?;
     bytes.shrink_to_fit();
     Ok(bytes)
 }

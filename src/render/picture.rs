@@ -98,7 +98,7 @@ impl Picture {
         &self,
         rows: usize,
         control: &Control,
-        mut done: impl FnMut(&[u8]) -> Result<(), RenderError>,
+        mut done: impl FnMut(&[u8]) -> Result<(), RenderError> + Send,
     ) -> Result<(), RenderError> {
         let (width, height) = (self.grid.width(), self.grid.height() as usize);
         let half = if self.symmetric {
@@ -108,9 +108,8 @@ impl Picture {
         } else {
             None
         };
-        let mut band = vec![0; rows.min(height) * width];
-        for first in (0..height).step_by(rows) {
-            let band = &mut band[..rows.min(height - first) * width];
+        let paint = |first: usize, band: &mut Vec<u8>| {
+            band.resize(rows.min(height - first) * width, 0);
             match &half {
                 Some(half) => unfold(half, height * width, first * width, band, control),
                 None => self.paint(first as u32, band, control)?,
@@ -118,9 +117,30 @@ impl Picture {
             if control.cancel.is_cancelled() {
                 return Err(RenderError::Cancelled);
             }
-            done(band)?;
+            Ok(())
+        };
+        let (mut painted, mut next) = (Vec::new(), Vec::new());
+        paint(0, &mut painted)?;
+        for first in (rows..height).step_by(rows) {
+            // At once: no core waits for the end of the one before it begins with the other.
+            let (done, painting) = self.both(|| done(&painted), || paint(first, &mut next));
+            done?;
+            painting?;
+            std::mem::swap(&mut painted, &mut next);
         }
-        Ok(())
+        done(&painted)
+    }
+
+    fn both<A: Send, B: Send>(
+        &self,
+        one: impl FnOnce() -> A + Send,
+        other: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        if self.big {
+            rayon::join(one, other)
+        } else {
+            (one(), other())
+        }
     }
 
     /// Fills `indices` with the whole picture.
@@ -147,8 +167,9 @@ impl Picture {
             Ok(())
         };
         if self.big {
-            let pieces = band.par_chunks_mut(rows * width);
-            pieces.enumerate().try_for_each(piece)
+            // Each piece for itself, or the last cores to work would have many in a row to do.
+            let pieces = band.par_chunks_mut(rows * width).enumerate();
+            pieces.with_max_len(1).try_for_each(piece)
         } else {
             let mut pieces = band.chunks_mut(rows * width);
             pieces.by_ref().enumerate().try_for_each(piece)

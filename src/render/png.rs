@@ -77,7 +77,7 @@ impl<W: Write> Encoder<W> {
             zlib::compress(&filtered(segment, above))
         };
         let segments = if self.cores > 1 {
-            let segments = rows.par_chunks(size).enumerate();
+            let segments = rows.par_chunks(size).enumerate().with_max_len(1);
             segments.map(compress).collect::<io::Result<Vec<_>>>()?
         } else {
             let segments = rows.chunks(size).enumerate();

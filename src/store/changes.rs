@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::writer::Group;
 use super::{Result, StoreError, rows};
 use crate::events::Event;
-use crate::fractal::{Fractal, FractalSpec, RowId, Status};
+use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 
 /// A uuid as the rows have it.
 pub fn key(uuid: Uuid) -> String {
@@ -27,6 +27,18 @@ pub fn get(conn: &Connection, uuid: Uuid) -> rusqlite::Result<Option<Fractal>> {
 impl Group<'_> {
     /// Writes the parts of the row that ever change, and keeps the counts.
     pub fn update(&mut self, was: Status, fractal: &Fractal) -> Result<()> {
+        self.write(was, fractal)?;
+        let fractal = fractal.clone();
+        self.events.push(match fractal.status {
+            Status::Queued => Event::Queued(fractal),
+            Status::Running => Event::Running(fractal),
+            Status::Done => Event::Done(fractal),
+            Status::Failed => Event::Failed(fractal),
+        });
+        Ok(())
+    }
+
+    fn write(&mut self, was: Status, fractal: &Fractal) -> Result<()> {
         let outcome = fractal.outcome.as_ref();
         let mut statement = self.conn.prepare_cached(
             "UPDATE fractal SET status = ?2, attempts = ?3, error = ?4, checksum = ?5, size = ?6, \
@@ -44,13 +56,6 @@ impl Group<'_> {
             fractal.finished_at.map(|time| time.as_millisecond()),
         ])?;
         self.counts.moved(Some(was), Some(fractal.status));
-        let fractal = fractal.clone();
-        self.events.push(match fractal.status {
-            Status::Queued => Event::Queued(fractal),
-            Status::Running => Event::Running(fractal),
-            Status::Done => Event::Done(fractal),
-            Status::Failed => Event::Failed(fractal),
-        });
         Ok(())
     }
 
@@ -79,8 +84,25 @@ impl Group<'_> {
         }
     }
 
-    /// Adds a row, and gives the fractal its place.
+    /// Adds a row that has no result yet, and gives the fractal its place.
     pub fn insert(&mut self, fractal: &mut Fractal) -> Result<()> {
+        self.add(fractal)?;
+        self.events.push(Event::Created(fractal.clone()));
+        Ok(())
+    }
+
+    /// Adds a row with its result, which is no render of this farm's.
+    pub fn import(&mut self, fractal: &mut Fractal, outcome: Outcome) -> Result<()> {
+        self.add(fractal)?;
+        fractal.status = Status::Done;
+        fractal.outcome = Some(outcome);
+        fractal.finished_at = Some(fractal.created_at);
+        self.write(Status::Queued, fractal)?;
+        self.events.push(Event::Created(fractal.clone()));
+        Ok(())
+    }
+
+    fn add(&mut self, fractal: &mut Fractal) -> Result<()> {
         let FractalSpec {
             width,
             height,
@@ -113,7 +135,6 @@ impl Group<'_> {
             Ok(_) => {
                 fractal.row = self.conn.last_insert_rowid();
                 self.counts.moved(None, Some(fractal.status));
-                self.events.push(Event::Created(fractal.clone()));
                 Ok(())
             }
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {

@@ -4,12 +4,19 @@
 //! [`Search`]es over a fixed list of columns; no text of a client's ever becomes SQL.
 
 mod changes;
+pub mod copy;
+pub mod health;
+mod mysql;
+mod open;
+mod postgres;
 mod reader;
 mod rows;
 mod schema;
 pub mod search;
+mod server;
 mod sql;
 mod sqlite;
+pub mod url;
 mod writer;
 
 use async_trait::async_trait;
@@ -21,15 +28,17 @@ use uuid::Uuid;
 use crate::events::Event;
 use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 use crate::metrics::StoreMetrics;
+pub use open::{lock, open};
 pub use search::Search;
-pub use sqlite::{OpenError, Sqlite};
+use search::{Column, Comparison, Filter, Value};
+pub use sqlite::{FILE, OpenError, Sqlite};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("there is a fractal {0} already")]
     Duplicate(Uuid),
-    /// [`Store::insert`]: as many fractals wait as may.
-    #[error("{0} fractals are waiting already")]
+    /// [`Store::insert`]: with more, more fractals would wait than may. How many do.
+    #[error("{0} fractals are waiting already, and there is no place for as many more")]
     QueueFull(u64),
     #[error("there is no room left on the store's disk")]
     DiskFull,
@@ -45,15 +54,23 @@ pub enum StoreError {
     Gone,
     /// The store was made by a later version of this program.
     #[error(
-        "{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir"
+        "{path} was made by a newer faafo (schema {found}, this one knows {known}): use that version, or another --data-dir or --database-url"
     )]
     Newer {
         path: String,
         found: u32,
         known: u32,
     },
-    #[error("{path} is no store of faafo's: name another --data-dir")]
+    #[error("{path} is no store of faafo's: name another --data-dir or --database-url")]
     Foreign { path: String },
+    /// The database's server does not answer. What was asked may have happened all the same.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// Trying again is of no use.
+    #[error(
+        "the image has {size} bytes, and the database takes statements of {packet} at most: set its max_allowed_packet to 64M or more"
+    )]
+    TooLarge { size: u64, packet: u64 },
     #[error("the store failed: {0}")]
     Engine(String),
 }
@@ -83,6 +100,18 @@ impl Counts {
         Status::ALL.into_iter().map(|status| self.of(status)).sum()
     }
 
+    /// Total of a search that the counts already hold: that of everything, or of one status.
+    fn of_filter(&self, filter: &Filter) -> Option<u64> {
+        match filter {
+            Filter::And(parts) if parts.is_empty() => Some(self.total()),
+            Filter::And(parts) if parts.len() == 1 => self.of_filter(&parts[0]),
+            Filter::Value(Column::Status, Comparison::Eq, Value::Text(name)) => {
+                Some(name.parse().map_or(0, |status| self.of(status)))
+            }
+            _ => None,
+        }
+    }
+
     fn slot(&mut self, status: Status) -> &mut u64 {
         match status {
             Status::Queued => &mut self.queued,
@@ -94,7 +123,9 @@ impl Counts {
 
     fn moved(&mut self, from: Option<Status>, to: Option<Status>) {
         if let Some(from) = from {
-            *self.slot(from) -= 1;
+            let count = self.slot(from);
+            // A database may have been changed by hand.
+            *count = count.saturating_sub(1);
         }
         if let Some(to) = to {
             *self.slot(to) += 1;
@@ -144,7 +175,8 @@ pub enum Finished {
 }
 
 /// Called with each change right after its commit, in the order of the commits, before whoever
-/// caused it hears of it; whether or not anybody still waits to.
+/// caused it hears of it; whether or not anybody still waits to. Where nodes share a database, each
+/// hears of its own commits, and soon of what others have done to its renders.
 pub type Listener = Box<dyn Fn(Event) + Send>;
 
 #[async_trait]
@@ -157,6 +189,24 @@ pub trait Store: Send + Sync {
 
     /// Keeps a new fractal as `Queued`, unless `most_queued` wait already.
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal>;
+
+    /// Keeps a new fractal as `Done`, with an image that was made elsewhere: told as created, and never
+    /// as a render of this farm's.
+    async fn import(
+        &self,
+        uuid: Uuid,
+        spec: FractalSpec,
+        outcome: Outcome,
+        png: Bytes,
+    ) -> Result<Fractal>;
+
+    /// Keeps these new fractals as `Queued`, in this order, or none of them: no two have the same
+    /// uuid. With them no more than `most_queued` may wait.
+    async fn insert_all(
+        &self,
+        new: Vec<(Uuid, FractalSpec)>,
+        most_queued: u64,
+    ) -> Result<Vec<Fractal>>;
 
     async fn get(&self, uuid: Uuid) -> Result<Option<Fractal>>;
 
@@ -172,18 +222,33 @@ pub trait Store: Send + Sync {
     /// `Queued -> Running`, one attempt more. `None`: it is not there, or not waiting, any more.
     async fn start(&self, row: RowId) -> Result<Option<Fractal>>;
 
+    /// [`Store::start`] for a worker elsewhere; by the lease, [`Store::resume`] knows it again.
+    async fn lend(&self, row: RowId, lease: Uuid) -> Result<Option<Fractal>> {
+        let _ = lease;
+        self.start(row).await
+    }
+
+    /// Goes on with a render that was lent: starts it again if it waits, or takes it over from the
+    /// node that lent it, which may be dead or alive. `None`: someone else renders it, or nobody
+    /// needs to.
+    async fn resume(&self, row: RowId, lease: Uuid) -> Result<Option<Fractal>> {
+        self.lend(row, lease).await
+    }
+
     /// `Running -> Queued` for a render that was not carried out; the attempt does not count.
-    /// `None`: it was not running.
+    /// `None`: it was not running, or by now another node renders it.
     async fn give_back(&self, row: RowId) -> Result<Option<Fractal>>;
 
     /// `Running -> Queued` for a render whose worker is gone, or `-> Failed` if that happened for
-    /// the `most`th time: what [`Store::recover`] does to all rows. `None`: it was not running.
+    /// the `most`th time: what [`Store::recover`] does to all rows. `None`: it was not running, or
+    /// by now another node renders it.
     async fn lose(&self, row: RowId, most: u32) -> Result<Option<Fractal>>;
 
     /// Any status -> `Done`, image and outcome in one step. `None`: the fractal is gone.
     async fn finish(&self, row: RowId, outcome: Outcome, png: Bytes) -> Result<Option<Finished>>;
 
-    /// `Running -> Queued`, or `-> Failed` at the `most`th attempt. `None`: it was not running.
+    /// `Running -> Queued`, or `-> Failed` at the `most`th attempt. `None`: it was not running, or by
+    /// now another node renders it.
     async fn fail(&self, row: RowId, reason: String, most: u32) -> Result<Option<Fractal>>;
 
     /// `Failed -> Queued`, attempts from zero. The fractal as it then is, whether or not it had
@@ -194,14 +259,44 @@ pub trait Store: Send + Sync {
     async fn delete(&self, uuid: Uuid) -> Result<bool>;
 
     /// After a start: what was `Running` when the process died waits again, or has `Failed` if that
-    /// happened for the `most`th time. Returns how many rows that were.
+    /// happened for the `most`th time. Returns how many rows that were. What other nodes are
+    /// rendering is left alone, unless they fell silent; that is looked after from now on.
     async fn recover(&self, most: u32) -> Result<u64>;
+
+    /// Whether other processes may change it, too: only reading tells of new rows.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// Whether the store can read and write at this moment.
     async fn check(&self) -> Result<()>;
 
-    /// The counts as of the last commit; changes can be awaited.
+    /// The counts as of the last commit, with those of other nodes up to a second late; changes can
+    /// be awaited.
     fn counts(&self) -> watch::Receiver<Counts>;
+}
+
+/// A fractal as it is when it is accepted.
+fn accepted(row: RowId, uuid: Uuid, spec: FractalSpec) -> Fractal {
+    Fractal {
+        row,
+        uuid,
+        spec,
+        status: Status::Queued,
+        attempts: 0,
+        error: None,
+        outcome: None,
+        created_at: now(),
+        finished_at: None,
+    }
+}
+
+/// Whether one may wait beside those that do, and `new` more.
+fn has_room(counts: &Counts, new: usize, most_queued: u64) -> Result<()> {
+    match counts.queued.saturating_add(new as u64) > most_queued {
+        true => Err(StoreError::QueueFull(counts.queued)),
+        false => Ok(()),
+    }
 }
 
 /// Now, to the millisecond that the store keeps.

@@ -1,6 +1,6 @@
 //! The tables, and how older stores become newer ones.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{Result, StoreError};
 
@@ -38,6 +38,29 @@ pub fn migrate(conn: &mut Connection, path: &str) -> Result<()> {
     tx.commit()?;
     tracing::debug!(from = found, to = known, "store migrated");
     Ok(())
+}
+
+/// The version of the store behind a connection, if it is one, and one that this program knows.
+pub fn known(conn: &Connection, path: &str) -> Result<u32> {
+    let foreign = || StoreError::Foreign { path: path.into() };
+    let id = conn.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0));
+    let id = id.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => foreign(),
+        _ => error.into(),
+    })?;
+    if id != APPLICATION_ID {
+        return Err(foreign());
+    }
+    let found: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = MIGRATIONS.len() as u32;
+    match found > known {
+        true => Err(StoreError::Newer {
+            path: path.into(),
+            found,
+            known,
+        }),
+        false => Ok(found),
+    }
 }
 
 #[cfg(test)]

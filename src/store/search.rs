@@ -114,6 +114,15 @@ pub struct Search {
     pub limit: Option<u64>,
 }
 
+impl Search {
+    /// How many fractals lie in the window, of those that the filter finds.
+    pub fn window(&self, found: u64) -> u64 {
+        found
+            .saturating_sub(self.offset)
+            .min(self.limit.unwrap_or(u64::MAX))
+    }
+}
+
 impl Default for Search {
     fn default() -> Self {
         Search {

@@ -3,7 +3,7 @@
 //! Write-ahead log with full synchronisation: what was answered survives a power cut. All writes
 //! go through [`Writer`]; readers have connections and threads of their own and never wait for it.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -14,17 +14,20 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::changes::{get, key};
+use super::open::{in_folder, lock};
 use super::reader::Readers;
-use super::search::{Column, Comparison, Filter, Search, Value};
-use super::sql::Sql;
-use super::writer::{Group, StoreFile, Writer};
+use super::sql::Dialect;
+use super::writer::{GROUP_BYTES, Group, StoreFile, Writer};
 use super::{
-    Counts, Finished, Image, Listener, Lookup, Page, Result, Store, StoreError, Waiting, now, rows,
-    schema,
+    Counts, Finished, Image, Listener, Lookup, Page, Result, Search, Store, StoreError, Waiting,
+    accepted, has_room, now, rows, schema, sql,
 };
 use crate::events::Event;
 use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 use crate::metrics::StoreMetrics;
+
+/// The store's file in a data folder.
+pub const FILE: &str = "faafo.db";
 
 const READERS: usize = 3;
 
@@ -55,31 +58,26 @@ pub enum OpenError {
 impl Sqlite {
     /// Opens the store in `folder`, making both where they are not there yet.
     pub fn open(folder: &Path) -> Result<Sqlite, OpenError> {
-        let in_folder = |error| OpenError::Folder {
-            path: folder.display().to_string(),
-            error,
+        Sqlite::open_file(&folder.join(FILE))
+    }
+
+    /// Opens the store in `file`, making it and its folder where they are not there yet.
+    pub fn open_file(file: &Path) -> Result<Sqlite, OpenError> {
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
         };
-        std::fs::create_dir_all(folder).map_err(in_folder)?;
-        let lock = File::create(folder.join("lock")).map_err(in_folder)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse {
-                    path: folder.display().to_string(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(in_folder(error)),
-        }
-        let file = folder.join("faafo.db");
-        let conn = writing_connection(&file)?;
+        let in_folder = in_folder(folder);
+        let lock = lock(folder)?;
+        let conn = writing_connection(file)?;
         let counts = count(&conn).map_err(StoreError::from)?;
         let metrics = StoreMetrics::default();
-        let store_file = StoreFile::new(&file).map_err(in_folder)?;
+        let store_file = StoreFile::new(file).map_err(in_folder)?;
         let writer = Writer::start(conn, store_file, counts, metrics.clone()).map_err(in_folder)?;
         Ok(Sqlite {
             writer,
-            reads: Readers::start(&file, READERS, metrics.clone())?,
-            feed: Readers::start(&file, 1, metrics.clone())?,
+            reads: Readers::start(file, READERS, metrics.clone())?,
+            feed: Readers::start(file, 1, metrics.clone())?,
             metrics,
             _lock: lock,
         })
@@ -98,19 +96,6 @@ impl Sqlite {
         write: impl FnOnce(&mut Group<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         self.writer.write(0, write).await
-    }
-
-    /// Total of a search that the counts already hold: that of everything, or of one status.
-    fn known_total(&self, filter: &Filter) -> Option<u64> {
-        let counts = *self.writer.counts().borrow();
-        match filter {
-            Filter::And(parts) if parts.is_empty() => Some(counts.total()),
-            Filter::And(parts) if parts.len() == 1 => self.known_total(&parts[0]),
-            Filter::Value(Column::Status, Comparison::Eq, Value::Text(name)) => {
-                Some(name.parse().map_or(0, |status| counts.of(status)))
-            }
-            _ => None,
-        }
     }
 }
 
@@ -132,7 +117,7 @@ fn writing_connection(file: &Path) -> Result<Connection> {
     Ok(conn)
 }
 
-fn count(conn: &Connection) -> rusqlite::Result<Counts> {
+pub fn count(conn: &Connection) -> rusqlite::Result<Counts> {
     let mut counts = Counts::default();
     let mut statement = conn.prepare("SELECT status, count(*) FROM fractal GROUP BY status")?;
     let mut rows = statement.query([])?;
@@ -144,9 +129,11 @@ fn count(conn: &Connection) -> rusqlite::Result<Counts> {
     Ok(counts)
 }
 
-/// SQLite's integers end at 2^63; no count of rows comes near.
-fn integer(n: u64) -> Value {
-    Value::Integer(i64::try_from(n).unwrap_or(i64::MAX))
+fn add_image(group: &Group<'_>, row: RowId, png: &[u8]) -> Result<()> {
+    let insert = "INSERT INTO image (id, png) VALUES (?1, ?2)";
+    let mut statement = group.conn.prepare_cached(insert)?;
+    statement.execute(params![row, png])?;
+    Ok(())
 }
 
 #[async_trait]
@@ -161,24 +148,52 @@ impl Store for Sqlite {
 
     async fn insert(&self, uuid: Uuid, spec: FractalSpec, most_queued: u64) -> Result<Fractal> {
         self.write(move |group| {
-            if group.counts.queued >= most_queued {
-                return Err(StoreError::QueueFull(most_queued));
-            }
-            let mut fractal = Fractal {
-                row: 0,
-                uuid,
-                spec,
-                status: Status::Queued,
-                attempts: 0,
-                error: None,
-                outcome: None,
-                created_at: now(),
-                finished_at: None,
-            };
+            has_room(&group.counts, 1, most_queued)?;
+            let mut fractal = accepted(0, uuid, spec);
             group.insert(&mut fractal)?;
             Ok(fractal)
         })
         .await
+    }
+
+    async fn import(
+        &self,
+        uuid: Uuid,
+        spec: FractalSpec,
+        outcome: Outcome,
+        png: Bytes,
+    ) -> Result<Fractal> {
+        self.writer
+            .write(png.len(), move |group| {
+                let mut fractal = accepted(0, uuid, spec);
+                group.import(&mut fractal, outcome)?;
+                add_image(group, fractal.row, &png)?;
+                Ok(fractal)
+            })
+            .await
+    }
+
+    async fn insert_all(
+        &self,
+        new: Vec<(Uuid, FractalSpec)>,
+        most_queued: u64,
+    ) -> Result<Vec<Fractal>> {
+        let insert = move |group: &mut Group<'_>| {
+            has_room(&group.counts, new.len(), most_queued)?;
+            for (uuid, _) in &new {
+                if get(group.conn, *uuid)?.is_some() {
+                    return Err(StoreError::Duplicate(*uuid));
+                }
+            }
+            let insert = |(uuid, spec)| {
+                let mut fractal = accepted(0, uuid, spec);
+                group.insert(&mut fractal)?;
+                Ok(fractal)
+            };
+            new.into_iter().map(insert).collect()
+        };
+        // No other write has to wait for it and for many more.
+        self.writer.write(GROUP_BYTES, insert).await
     }
 
     async fn get(&self, uuid: Uuid) -> Result<Option<Fractal>> {
@@ -209,29 +224,18 @@ impl Store for Sqlite {
     }
 
     async fn search(&self, search: Search, skip: u64, count: u64) -> Result<Page> {
-        let known = self.known_total(&search.filter);
+        let known = self.writer.counts().borrow().of_filter(&search.filter);
         self.read(move |conn| {
-            let filter = Sql::filter(&search.filter);
             let found = match known {
                 Some(total) => total,
                 None => {
-                    // Counting ends where the search does: what lies beyond its limit costs nothing.
-                    let sql = format!(
-                        "SELECT count(*) FROM (SELECT 1 FROM fractal{} LIMIT ?)",
-                        filter.text
-                    );
-                    let most = search
-                        .limit
-                        .map_or(u64::MAX, |n| n.saturating_add(search.offset));
-                    let most = integer(most);
-                    let mut statement = conn.prepare_cached(&sql)?;
-                    let values = params_from_iter(filter.values.iter().chain([&most]));
+                    let sql = sql::count(&search, Dialect::Sqlite);
+                    let mut statement = conn.prepare_cached(&sql.text)?;
+                    let values = params_from_iter(&sql.values);
                     statement.query_row(values, |row| row.get::<_, i64>(0))? as u64
                 }
             };
-            let total = found
-                .saturating_sub(search.offset)
-                .min(search.limit.unwrap_or(u64::MAX));
+            let total = search.window(found);
             let count = count.min(total.saturating_sub(skip));
             if count == 0 {
                 return Ok(Page {
@@ -239,17 +243,10 @@ impl Store for Sqlite {
                     fractals: Vec::new(),
                 });
             }
-            let sql = format!(
-                "SELECT {} FROM fractal{}{} LIMIT ? OFFSET ?",
-                rows::FRACTAL,
-                filter.text,
-                Sql::order(&search),
-            );
-            let mut statement = conn.prepare_cached(&sql)?;
-            let window = [count, search.offset.saturating_add(skip)].map(integer);
-            let values = params_from_iter(filter.values.iter().chain(&window));
+            let sql = sql::page(&search, rows::FRACTAL, skip, count, Dialect::Sqlite);
+            let mut statement = conn.prepare_cached(&sql.text)?;
             let fractals = statement
-                .query_map(values, rows::fractal)?
+                .query_map(params_from_iter(&sql.values), rows::fractal)?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(Page { total, fractals })
         })
@@ -336,10 +333,7 @@ impl Store for Sqlite {
                 fractal.outcome = Some(outcome);
                 fractal.finished_at = Some(now());
                 group.update(was, &fractal)?;
-                let mut statement = group
-                    .conn
-                    .prepare_cached("INSERT INTO image (id, png) VALUES (?1, ?2)")?;
-                statement.execute(params![row, png.as_ref()])?;
+                add_image(group, row, &png)?;
                 Ok(Some(Finished::Now(fractal)))
             })
             .await

@@ -19,7 +19,7 @@ use crate::metrics::StoreMetrics;
 /// Most writes, and most bytes of images, in one transaction: beyond these a larger group gains
 /// nothing and only makes the first caller wait.
 const GROUP_WRITES: usize = 256;
-const GROUP_BYTES: usize = 2 << 20;
+pub const GROUP_BYTES: usize = 2 << 20;
 
 /// Writes that may wait before a caller has to. Each holds at most one image.
 const WAITING: usize = 1024;

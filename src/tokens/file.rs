@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 use super::{Kind, MOST, Token, Unfit};
+use crate::service;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
@@ -55,10 +56,7 @@ impl Place {
     /// The file that was named; else a credential from systemd; else one in the data folder.
     pub fn find(kind: Kind, named: Option<PathBuf>, data: &Path) -> Place {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let credential = credentials
-            .as_ref()
-            .map(|folder| folder.join(format!("{}-token", kind.name())))
-            .filter(|file| file.exists());
+        let credential = service::credential(&format!("{}-token", kind.name()));
         let (path, owner) = match (named, credential) {
             (Some(path), _) => match credentials {
                 Some(folder) if path.starts_with(&folder) => (path, Owner::Systemd),
@@ -235,7 +233,8 @@ fn make_private(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
+/// Makes `path` belong to whom `folder` belongs to, if root makes it.
+pub fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
     let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
     // Only root gives away; to others the folder would belong already, or stay closed.
     if now.uid() == 0 && owner.uid() != 0 {

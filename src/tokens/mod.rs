@@ -11,7 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 
-pub use file::{Place, TokenFileError, read, read_from};
+pub use file::{Place, TokenFileError, give_to_owner_of, read, read_from};
 pub use keeper::{Keeper, KeeperError, Made};
 
 /// What a token is good for.
@@ -32,7 +32,7 @@ impl Kind {
     }
 
     /// How tokens made here begin, for people and for scanners that look for secrets gone astray.
-    fn prefix(self) -> &'static str {
+    pub fn prefix(self) -> &'static str {
         match self {
             Kind::User => "faafo_u_",
             Kind::Worker => "faafo_w_",

@@ -3,6 +3,8 @@
 //! Fields may be added: either side leaves out what it does not know. Where that is not enough,
 //! [`PROTOCOL`] is raised.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -55,6 +57,27 @@ pub struct LentDoc {
     /// They go to others when they are not renewed for so long.
     pub lease_seconds: f64,
     pub tasks: Vec<TaskDoc>,
+}
+
+/// What `POST /v1/leases/claim` takes.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ClaimDoc {
+    pub worker: AnnounceDoc,
+    /// Fractals that a message broker has handed to it, 1024 at most.
+    pub uuids: Vec<Uuid>,
+}
+
+/// What a claim brought.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ClaimedDoc {
+    /// They go to others when they are not renewed for so long.
+    pub lease_seconds: f64,
+    pub tasks: Vec<TaskDoc>,
+    /// Nothing is to be done for these: done, failed, being rendered by others, or deleted. Whatever
+    /// waits again is handed out by a message of its own.
+    pub settled: Vec<Uuid>,
+    /// There is no such fractal, or not any more.
+    pub unknown: Vec<Uuid>,
 }
 
 /// A picture to render.
@@ -219,11 +242,40 @@ impl From<Worker> for WorkerDoc {
     }
 }
 
+impl From<WorkerDoc> for Worker {
+    fn from(doc: WorkerDoc) -> Worker {
+        let silent = Duration::try_from_secs_f64(doc.silent.max(0.0));
+        Worker {
+            announced: Announced {
+                id: doc.id,
+                name: doc.name,
+                version: doc.version,
+                slots: doc.slots,
+                done: doc.done,
+                rate: doc.rate,
+            },
+            rendering: doc.rendering,
+            // For ever, if it is more than there are words for; but room to add to it.
+            silent: silent.unwrap_or(Duration::MAX / 2),
+        }
+    }
+}
+
+/// The workers of an API node, as it tells the others.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CrewDoc {
+    pub count: u64,
+    /// Pictures that they render at a time.
+    pub slots: u64,
+    /// The first thousand by name.
+    pub workers: Vec<WorkerDoc>,
+}
+
 /// The workers of the farm.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkersDoc {
     /// How many there are.
     pub num_results: u64,
-    /// The first thousand by name.
+    /// The first thousand by name; of several API nodes, of the first thousand of each.
     pub objects: Vec<WorkerDoc>,
 }

@@ -53,15 +53,20 @@ impl Sink for Farm {
     }
 }
 
-/// A result is worth more than the wait: on a full disk the lane holds on to it until there is
-/// room, and takes no further task meanwhile.
+/// A result is worth more than the wait: on a full disk, or without its database, the lane holds on
+/// to it until it can be kept, and takes no further task meanwhile.
 async fn keep_trying<T, F>(task: &Task, attempt: impl Fn() -> F)
 where
     F: Future<Output = Result<T, StoreError>>,
 {
     while let Err(error) = attempt().await {
-        if matches!(error, StoreError::Closed) {
-            return;
+        match error {
+            StoreError::Closed => return,
+            StoreError::TooLarge { .. } => {
+                tracing::error!(uuid = %task.uuid, %error, "a result cannot be kept");
+                return;
+            }
+            _ => {}
         }
         tracing::warn!(uuid = %task.uuid, %error, "cannot keep a result; trying again");
         tokio::time::sleep(STORE_PAUSE).await;

@@ -52,8 +52,14 @@ impl Drop for Process {
     }
 }
 
-/// Starts chromedriver on a free port, and returns that when it listens.
+/// Starts chromedriver on a free port, and returns that when it listens. It wants the same one on two
+/// kinds of addresses, and somebody may have one of them.
 fn start_driver(profile: &Path) -> (Process, u16) {
+    let started = (0..5).find_map(|_| try_driver(profile));
+    started.expect("chromedriver ended at once, five times")
+}
+
+fn try_driver(profile: &Path) -> Option<(Process, u16)> {
     let mut command = Command::new("chromedriver");
     command.arg("--port=0").stdout(Stdio::piped());
     // Chromium keeps some files beside the profile it is given: not in people's own folder.
@@ -65,10 +71,10 @@ fn start_driver(profile: &Path) -> (Process, u16) {
         let line = line.unwrap();
         let port = line.split_once("started successfully on port ")?.1;
         port.trim_end_matches('.').parse().ok()
-    });
+    })?;
     // A full pipe would stop the driver.
     std::thread::spawn(move || for _ in lines {});
-    (process, port.expect("chromedriver ended at once"))
+    Some((process, port))
 }
 
 fn capabilities(profile: &Path) -> ChromeCapabilities {
@@ -115,6 +121,12 @@ impl Browser {
     pub async fn goto(&self, path: &str) {
         let url = format!("{}{path}", self.base);
         self.driver.goto(url).await.unwrap();
+    }
+
+    /// Loads the page again at the address that it has by now.
+    pub async fn goto_here(&self) {
+        let here: String = self.value("location.pathname + location.search").await;
+        self.goto(&here).await;
     }
 
     /// The gallery, once events flow and the lists are there.

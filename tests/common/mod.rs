@@ -2,7 +2,9 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used, clippy::panic)] // a fixture that fails fails the test
 
+pub mod proxy;
 pub mod scrape;
+pub mod worker;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,9 +12,16 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+// Linked whether or not a test calls into it: randomness comes from there, see src/entropy.rs.
+use faafo as _;
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+#[cfg(feature = "server-tests")]
+pub mod database;
+#[cfg(feature = "server-tests")]
+pub mod rabbit;
 
 pub const FAAFO: &str = env!("CARGO_BIN_EXE_faafo");
 
@@ -72,7 +81,8 @@ impl Farm {
             said.push_str(&line);
             said.push('\n');
         };
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let before = said.lines().map(|line| Value::String(line.into()));
+        let log = Arc::new(Mutex::new(before.collect::<Vec<_>>()));
         let kept = log.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -196,6 +206,12 @@ impl Farm {
         }
     }
 
+    /// All that the farm has logged.
+    pub fn log_text(&self) -> String {
+        let log = self.log.lock().unwrap();
+        log.iter().map(|line| format!("{line}\n")).collect()
+    }
+
     /// A client command against this farm.
     pub fn cli(&self, args: &[&str]) -> Output {
         let command = Command::new(FAAFO)
@@ -243,9 +259,10 @@ impl Drop for Farm {
 }
 
 /// Longest wait for anything in a test; reached only when something is wrong.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A node on `data`, at a free port, with its log as JSON.
+/// A node on `data`, at a free port, with its log as JSON. With `FAAFO_TEST_DATABASE=postgres` or
+/// `mariadb`, its store is a database there instead of a file.
 pub fn command(data: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(FAAFO);
     command
@@ -253,6 +270,12 @@ pub fn command(data: &Path, args: &[&str]) -> Command {
         .args(["--bind-port", "0", "--log-format", "json", "--data-dir"])
         .arg(data)
         .stdin(Stdio::null());
+    #[cfg(feature = "server-tests")]
+    if let Some(kind) = database::asked_for() {
+        command
+            .arg("--database-url-file")
+            .arg(database::of_folder(kind, data));
+    }
     command
 }
 
@@ -280,7 +303,7 @@ pub fn long() -> Value {
 pub fn slow() -> Value {
     but(
         long(),
-        json!({"width": 2000, "height": 2000, "iterations": 2000}),
+        json!({"width": 1000, "height": 1000, "iterations": 2000}),
     )
 }
 

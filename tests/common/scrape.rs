@@ -16,7 +16,11 @@ pub struct Scrape {
 
 impl Scrape {
     pub async fn of(farm: &Farm) -> Scrape {
-        let response = farm.get("/metrics").send().await.unwrap();
+        Scrape::answered(farm.get("/metrics").send().await.unwrap()).await
+    }
+
+    /// What was answered to a scrape.
+    pub async fn answered(response: reqwest::Response) -> Scrape {
         assert_eq!(response.status(), 200);
         let kind = response.headers()["content-type"].to_str().unwrap();
         assert_eq!(

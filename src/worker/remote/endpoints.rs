@@ -9,7 +9,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::outward::root_cause;
+use crate::outward::{self, root_cause};
 use crate::tokens::Token;
 use crate::watched::Watched;
 use crate::wire::ErrorDoc;
@@ -54,6 +54,9 @@ pub enum CallError {
     /// None of the farm's business: it may work at the next try, which waits as long as is good.
     #[error("{0}")]
     Unreachable(String),
+    /// The node answers, but has no room, no database or no time for it: later it may.
+    #[error("{0}")]
+    NotNow(String),
     /// The farm does not want it, and will not at another try either.
     #[error("{message}")]
     Refused { status: StatusCode, message: String },
@@ -75,6 +78,11 @@ impl Endpoints {
     /// Whether it is known that none answers.
     pub fn are_down(&self) -> bool {
         matches!(self.state().told, Told::Down | Told::ShutOut(_))
+    }
+
+    /// Whether the one that is talked to has answered.
+    pub fn are_up(&self) -> bool {
+        self.state().told == Told::Connected(self.current())
     }
 
     /// Which one is talked to.
@@ -114,18 +122,28 @@ impl Endpoints {
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Err(self.failed(at, root_cause(&error))),
+            Err(error) => return Err(self.unanswered(at, &error)),
         };
         let status = response.status();
         if status.is_success() {
             self.succeeded(at);
             return Ok(response);
         }
-        let message = match response.json::<ErrorDoc>().await {
-            Ok(doc) => doc.message,
-            Err(_) => format!("{base} answered {status}"),
+        let (message, itself) = match response.json::<ErrorDoc>().await {
+            Ok(doc) => (doc.message, true),
+            // A proxy, perhaps.
+            Err(_) => (format!("{base} answered {status}"), false),
         };
         match status {
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::INSUFFICIENT_STORAGE
+                if itself =>
+            {
+                self.turn_away(at);
+                Err(CallError::NotNow(message))
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT => {
                 self.refused(at, status, message.clone());
                 Err(CallError::Refused { status, message })
@@ -190,6 +208,19 @@ impl Endpoints {
         CallError::Unreachable(why)
     }
 
+    fn unanswered(&self, at: usize, error: &reqwest::Error) -> CallError {
+        let why = root_cause(error);
+        match outward::tls_error(error) {
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                let hint = outward::DISTRUSTED;
+                self.shut(at, format!("cannot trust {}: {why}; {hint}", self.urls[at]));
+                CallError::Unreachable(why)
+            }
+            Some(_) => self.failed(at, format!("{why}; {}", outward::NO_TLS)),
+            None => self.failed(at, why),
+        }
+    }
+
     fn refused(&self, at: usize, status: StatusCode, message: String) {
         let why = match (status, &self.token) {
             (StatusCode::CONFLICT, _) => message,
@@ -209,6 +240,10 @@ impl Endpoints {
                 self.urls[at]
             ),
         };
+        self.shut(at, why);
+    }
+
+    fn shut(&self, at: usize, why: String) {
         if !self.turn(at) {
             return;
         }
@@ -219,6 +254,14 @@ impl Endpoints {
             tracing::error!("{why}; trying on");
         }
         state.told = Told::ShutOut(why);
+    }
+
+    /// Has the next call go to another, if there is one.
+    fn turn_away(&self, at: usize) {
+        let count = self.urls.len();
+        if count > 1 && at == *self.current.borrow() {
+            self.current.send_replace((at + 1) % count);
+        }
     }
 
     /// Turns to the next one. Whether all have failed in turn, and a pause begins.
@@ -234,11 +277,7 @@ impl Endpoints {
         let round = state.failures / count as u32;
         let all = state.failures.is_multiple_of(count as u32);
         if all {
-            let doubled = 1 << (round - 1).min(10);
-            let longest = (PAUSE * doubled).min(LONGEST_PAUSE);
-            // Or the workers of a farm would come back all at once.
-            let pause = longest.mul_f64(rand::rng().random_range(0.5..1.0));
-            state.retry_at = Some(Instant::now() + pause);
+            state.retry_at = Some(Instant::now() + pause(round));
         }
         drop(state);
         if count > 1 {
@@ -250,4 +289,12 @@ impl Endpoints {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long to wait after so many tries in vain: longer and longer.
+pub fn pause(tries: u32) -> Duration {
+    let doubled = 1 << tries.saturating_sub(1).min(10);
+    let longest = (PAUSE * doubled).min(LONGEST_PAUSE);
+    // Or the workers of a farm would come back all at once.
+    longest.mul_f64(rand::rng().random_range(0.5..1.0))
 }

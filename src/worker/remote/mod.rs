@@ -5,7 +5,11 @@
 //!                     └── held: renewed by one heartbeat until it is delivered or returned
 //! ```
 
+mod broker;
+mod delivery;
 mod endpoints;
+mod fetch;
+mod heartbeat;
 mod outbox;
 mod shelf;
 mod spool;
@@ -19,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::{StatusCode, Url, header};
+use reqwest::Url;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -27,46 +31,27 @@ use uuid::Uuid;
 use super::tally::Tally;
 use super::{Sink, Source, Workers};
 use crate::fractal::{Outcome, RowId};
+use crate::metrics::BrokerMetrics;
 use crate::outward::{self, OutwardError};
 use crate::queue::Task;
+use crate::queue::amqp::Transport;
 use crate::tokens::Token;
 use crate::watched::Watched;
-use crate::wire::lease::{
-    AnnounceDoc, HeldDoc, LentDoc, PROTOCOL, PollDoc, RenewDoc, RenewedDoc, ReturnDoc, ReturnedDoc,
-};
-use endpoints::{CallError, Endpoints};
+use crate::wire::lease::{AnnounceDoc, PROTOCOL, ReturnDoc, ReturnedDoc};
+use broker::Ticket;
+use endpoints::{CallError, Endpoints, pause};
 use outbox::{Outbox, Parcel};
 use shelf::Shelf;
 use spool::{Spool, SpoolError};
 
-/// The farm holds a request for tasks this long.
-const WAIT: Duration = Duration::from_secs(25);
-
 /// An answer that is not waited for must come within this time; one that is, so much later.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
-
-/// An image must be taken within this time.
-const DELIVERY_TIME: Duration = Duration::from_secs(150);
-
-/// Images that are being delivered at a time.
-const DELIVERIES: usize = 4;
-
-/// Work that is fetched ahead, in seconds of it and in tasks a slot: with quick pictures a request
-/// for each would take longer than the picture.
-const AHEAD: f64 = 0.25;
-const AHEAD_TASKS: usize = 16;
-
-/// What lies on the shelf for so long while all slots are busy, others may render sooner.
-const SHELF_TIME: Duration = Duration::from_secs(1);
 
 /// Pause between two looks at the shelf, and between two questions for spare tasks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The pause between heartbeats before the farm has said how long it is to be.
-const FIRST_PACE: Duration = Duration::from_secs(1);
-
-/// A worker that holds nothing says this often that it is there.
-const ANNOUNCE: Duration = Duration::from_secs(10);
+/// Images that are being delivered at a time.
+const DELIVERIES: usize = 4;
 
 /// Idle connections are closed before the farm does, which would meet requests on their way.
 const IDLE: Duration = Duration::from_secs(8);
@@ -81,6 +66,8 @@ pub struct Settings {
     /// One at least.
     pub endpoints: Vec<Url>,
     pub token: Option<Watched<Token>>,
+    /// RabbitMQ that hands out the tasks; `None`: the endpoints do.
+    pub transport: Option<Transport>,
     pub ca_file: Option<PathBuf>,
     /// Where results are kept that cannot be delivered, and how many bytes of them.
     pub spool: PathBuf,
@@ -105,6 +92,9 @@ pub struct Remote {
     outbox: Outbox,
     held: Mutex<HashMap<RowId, Held>>,
     tally: Tally,
+    broker: BrokerMetrics,
+    /// The farm could not keep the last result that it was sent.
+    full: AtomicBool,
     /// A request for tasks is on.
     asks: AtomicBool,
     /// Held while leases are renewed or returned: a renewal that overtakes the return of a lease
@@ -118,12 +108,31 @@ struct Held {
     task: Task,
     rendering: bool,
     fraction: Option<f64>,
+    /// The broker's message, if it came by one.
+    ticket: Option<Ticket>,
+}
+
+impl Held {
+    /// This worker has nothing more to do with it. Its lease.
+    fn end(self) -> Uuid {
+        if let Some(ticket) = self.ticket {
+            ticket.done();
+        }
+        self.lease
+    }
+}
+
+/// Where tasks come from.
+enum Supply {
+    /// Leased by requests that the endpoints hold.
+    Endpoints(AbortOnDropHandle<()>),
+    Broker(broker::Handle),
 }
 
 /// What runs beside the lanes.
 pub struct Running {
     remote: Arc<Remote>,
-    fetch: AbortOnDropHandle<()>,
+    supply: Supply,
     _others: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -148,17 +157,33 @@ impl Remote {
             outbox: Outbox::new(spool),
             held: Mutex::default(),
             tally: Tally::default(),
+            broker: BrokerMetrics::default(),
+            full: AtomicBool::new(false),
             asks: AtomicBool::new(false),
             talk: tokio::sync::Mutex::default(),
         });
         let run = |task: tokio::task::JoinHandle<()>| AbortOnDropHandle::new(task);
-        let heartbeat = run(tokio::spawn(heartbeat(remote.clone())));
-        let deliveries = (0..DELIVERIES).map(|_| run(tokio::spawn(deliver(remote.clone()))));
+        let heartbeat = run(tokio::spawn(heartbeat::heartbeat(remote.clone())));
+        let deliveries =
+            (0..DELIVERIES).map(|_| run(tokio::spawn(delivery::deliver(remote.clone()))));
         Ok(Running {
-            fetch: run(tokio::spawn(fetch(remote.clone()))),
+            supply: match settings.transport {
+                None => Supply::Endpoints(run(tokio::spawn(fetch::fetch(remote.clone())))),
+                Some(transport) => Supply::Broker(broker::start(&remote, transport)),
+            },
             _others: deliveries.chain([heartbeat]).collect(),
             remote,
         })
+    }
+
+    /// What the broker's link counts, if there is one.
+    pub fn broker_metrics(&self) -> &BrokerMetrics {
+        &self.broker
+    }
+
+    /// Results that no API node has taken yet.
+    pub fn undelivered(&self) -> usize {
+        self.outbox.waiting()
     }
 
     /// Waits until the farm refuses this worker before it ever let it in, and tells why.
@@ -178,49 +203,18 @@ impl Remote {
         }
     }
 
-    /// Tasks that should lie on the shelf.
-    fn ahead(&self) -> usize {
-        let Some(mean) = self.tally.mean() else {
-            return 0;
-        };
-        let a_slot = (AHEAD / mean.as_secs_f64().max(1e-6)) as usize;
-        a_slot.min(AHEAD_TASKS) * self.slots
-    }
-
-    async fn lease(&self, want: usize, spare: usize) -> Result<Vec<(Uuid, Task)>, CallError> {
-        let wait = if want > 0 { WAIT } else { Duration::ZERO };
-        let doc = PollDoc {
-            worker: self.announce(),
-            want: want as u32,
-            spare: spare as u32,
-            wait: wait.as_secs_f64(),
-        };
-        let call = self.endpoints.call(wait + ANSWER_TIME, |http, base| {
-            http.post(format!("{base}/v1/leases")).json(&doc)
-        });
-        let response = call.await?;
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(Vec::new());
-        }
-        // Broken off or nonsense: the leases run out.
-        let lent: LentDoc = response
-            .json()
-            .await
-            .map_err(|error| CallError::Unreachable(error.to_string()))?;
-        Ok(lent
-            .tasks
-            .iter()
-            .map(|doc| (doc.lease, doc.task()))
-            .collect())
-    }
-
-    /// Takes tasks into this worker's care.
-    fn receive(&self, tasks: Vec<(Uuid, Task)>) {
+    /// Takes tasks into this worker's care, with their messages.
+    fn receive(&self, tasks: Vec<(Uuid, Task)>, mut tickets: HashMap<Uuid, Ticket>) {
         for (lease, task) in tasks {
+            let ticket = tickets.remove(&task.uuid);
             match self.held().entry(task.row) {
                 // Lent before, run out meanwhile, and lent again: the render that is on will do.
                 Entry::Occupied(mut held) if !held.get().task.cancel.is_cancelled() => {
-                    held.get_mut().lease = lease;
+                    let held = held.get_mut();
+                    held.lease = lease;
+                    if let Some(former) = std::mem::replace(&mut held.ticket, ticket) {
+                        former.done();
+                    }
                     continue;
                 }
                 entry => {
@@ -229,49 +223,12 @@ impl Remote {
                         task: task.clone(),
                         rendering: false,
                         fraction: None,
+                        ticket,
                     });
                 }
             }
             self.shelf.put(task);
         }
-    }
-
-    /// Tells the farm what is held. Whoever holds something that is gone stops.
-    async fn renew(&self) -> Result<Duration, CallError> {
-        let _talk = self.talk.lock().await;
-        let of = |held: &Held| HeldDoc {
-            lease: held.lease,
-            row: held.task.row,
-            uuid: held.task.uuid,
-            rendering: held.rendering,
-            fraction: held.fraction,
-        };
-        let doc = RenewDoc {
-            worker: self.announce(),
-            leases: self.held().values().map(of).collect(),
-        };
-        let call = self.endpoints.call(ANSWER_TIME, |http, base| {
-            http.post(format!("{base}/v1/leases/renew")).json(&doc)
-        });
-        let renewed: RenewedDoc = call
-            .await?
-            .json()
-            .await
-            .map_err(|error| CallError::Unreachable(error.to_string()))?;
-        let mut held = self.held();
-        held.retain(|_, held| {
-            let gone = renewed.gone.contains(&held.lease);
-            if gone {
-                held.task.cancel.cancel();
-            }
-            !gone
-        });
-        let next = renewed.next_seconds;
-        Ok(
-            Duration::try_from_secs_f64(next).map_or(FIRST_PACE, |next| {
-                next.clamp(Duration::from_millis(50), ANNOUNCE)
-            }),
-        )
     }
 
     /// Returns tasks, trying for as long as that makes sense.
@@ -282,13 +239,14 @@ impl Remote {
             leaves,
         };
         let back = async {
-            loop {
+            for tries in 1.. {
                 let _talk = self.talk.lock().await;
                 let call = self.endpoints.call(ANSWER_TIME, |http, base| {
                     http.post(format!("{base}/v1/leases/return")).json(&doc)
                 });
                 match call.await {
                     Err(CallError::Unreachable(_)) => {}
+                    Err(CallError::NotNow(_)) => tokio::time::sleep(pause(tries)).await,
                     Ok(_) | Err(CallError::Refused { .. }) => return,
                 }
             }
@@ -303,7 +261,7 @@ impl Remote {
         let leases: Vec<_> = {
             let mut held = self.held();
             let gone = tasks.iter().filter_map(|task| held.remove(&task.row));
-            gone.map(|held| returned(held.lease, None)).collect()
+            gone.map(|held| returned(held.end(), None)).collect()
         };
         if !leases.is_empty() || leaves {
             self.bring_back(leases, leaves).await;
@@ -319,7 +277,12 @@ impl Remote {
 
     /// Ends this worker's care for a row. Its lease, if it has not ended before.
     fn release(&self, row: RowId) -> Option<Uuid> {
-        self.held().remove(&row).map(|held| held.lease)
+        self.held().remove(&row).map(Held::end)
+    }
+
+    /// As far as is known, the farm takes results.
+    fn can_deliver(&self) -> bool {
+        !self.endpoints.are_down() && !self.full.load(Ordering::Relaxed)
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<RowId, Held>> {
@@ -341,21 +304,33 @@ impl Running {
     /// rendered until `end`; what is not delivered by then stays in the spool.
     pub async fn leave(self, workers: Workers, patience: Duration, end: Instant) {
         let remote = self.remote.clone();
-        // Tasks on their way to it are taken back in the end.
-        drop(self.fetch);
+        let broker = match self.supply {
+            // Tasks on their way to it are taken back in the end.
+            Supply::Endpoints(fetch) => {
+                drop(fetch);
+                None
+            }
+            Supply::Broker(broker) => {
+                broker.stop();
+                Some(broker)
+            }
+        };
         let drained = async {
             tokio::join!(remote.clear_shelf(false), workers.drain(patience));
         };
         if tokio::time::timeout_at(end, drained).await.is_err() {
             tracing::warn!("the farm could not be told; its leases run out by themselves");
         }
-        while !remote.outbox.is_empty() && Instant::now() < end && !remote.endpoints.are_down() {
+        while !remote.outbox.is_empty() && Instant::now() < end && remote.can_deliver() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         if !remote.endpoints.are_down() {
             let _ = tokio::time::timeout_at(end, remote.clear_shelf(true)).await;
         }
         remote.outbox.spill().await;
+        if let Some(broker) = broker {
+            broker.close().await;
+        }
         let results = remote.outbox.waiting();
         if results > 0 {
             tracing::info!(
@@ -405,7 +380,7 @@ impl Sink for Remote {
             png,
             file: None,
         };
-        self.outbox.put(parcel, self.endpoints.are_down()).await;
+        self.outbox.put(parcel, !self.can_deliver()).await;
     }
 
     async fn fail(&self, task: &Task, reason: String) {
@@ -417,117 +392,4 @@ impl Sink for Remote {
             held.fraction = Some(fraction);
         }
     }
-}
-
-/// Keeps the lanes busy.
-async fn fetch(remote: Arc<Remote>) {
-    let mut next_spare = Instant::now();
-    // Renders were slower than expected: nothing is fetched ahead until so many are done.
-    let mut wary_until = 0;
-    loop {
-        if remote.shelf.idle() > SHELF_TIME {
-            wary_until = remote.tally.done() + remote.slots as u64;
-            remote.clear_shelf(false).await;
-        }
-        let (lack, stock) = remote.shelf.lack_and_stock();
-        let want = lack.saturating_sub(stock);
-        let wary = remote.tally.done() < wary_until;
-        let ahead = if wary { 0 } else { remote.ahead() };
-        let short = stock <= ahead / 2 && Instant::now() >= next_spare;
-        let spare = if short || want > 0 {
-            ahead.saturating_sub(stock)
-        } else {
-            0
-        };
-        if want == 0 && spare == 0 {
-            let look = stock > 0 || ahead > 0;
-            tokio::select! {
-                () = remote.shelf.changed.notified() => {}
-                () = tokio::time::sleep(LOOK), if look => {}
-            }
-            continue;
-        }
-        remote.asks.store(true, Ordering::Relaxed);
-        let leased = tokio::select! {
-            leased = remote.lease(want, spare) => Some(leased),
-            // The one that was asked is given up by now.
-            () = remote.endpoints.turn_from(remote.endpoints.current()) => None,
-        };
-        remote.asks.store(false, Ordering::Relaxed);
-        match leased {
-            Some(Ok(tasks)) => {
-                if want == 0 && tasks.len() < spare {
-                    next_spare = Instant::now() + LOOK;
-                }
-                remote.receive(tasks);
-            }
-            Some(Err(error)) => tracing::debug!(%error, "no tasks"),
-            None => {}
-        }
-    }
-}
-
-/// Renews what is held, and says that the worker is there.
-async fn heartbeat(remote: Arc<Remote>) {
-    let (mut pace, mut last) = (FIRST_PACE, Instant::now());
-    loop {
-        tokio::time::sleep(pace).await;
-        // A request for tasks says that it is there; but while none is wanted, none is sent.
-        let asks = remote.asks.load(Ordering::Relaxed);
-        if remote.held().is_empty() && (asks || last.elapsed() < ANNOUNCE) {
-            continue;
-        }
-        match remote.renew().await {
-            Ok(next) => (pace, last) = (next, Instant::now()),
-            Err(error) => tracing::debug!(%error, "cannot renew"),
-        }
-    }
-}
-
-/// Delivers one result after the other.
-async fn deliver(remote: Arc<Remote>) {
-    loop {
-        let parcel = remote.outbox.next().await;
-        let (row, uuid) = (parcel.row, parcel.uuid);
-        let call = remote.endpoints.call(DELIVERY_TIME, |http, base| {
-            let outcome = &parcel.outcome;
-            http.put(format!("{base}/v1/fractal/{uuid}"))
-                .query(&[("row", row.to_string())])
-                .query(&[("duration", outcome.duration)])
-                .query(&[
-                    ("generated_by", &outcome.generated_by),
-                    ("checksum", &outcome.checksum),
-                ])
-                .header(header::CONTENT_TYPE, "image/png")
-                .body(parcel.png.clone())
-        });
-        match call.await {
-            Ok(_) => {}
-            Err(CallError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => tracing::debug!(%uuid, "deleted while it was rendered"),
-            Err(CallError::Refused { status, message }) if !shuts_out(status) => {
-                tracing::error!(%uuid, %message, "the farm refuses a result");
-            }
-            Err(error) => {
-                tracing::debug!(%uuid, %error, "cannot deliver a result; it is kept");
-                remote.outbox.again(parcel);
-                if remote.endpoints.are_down() {
-                    remote.outbox.spill().await;
-                }
-                continue;
-            }
-        }
-        remote.outbox.done(parcel);
-        remote.release(row);
-    }
-}
-
-/// Whether it is the worker that is refused, not the result.
-fn shuts_out(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT
-    )
 }

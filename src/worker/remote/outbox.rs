@@ -196,3 +196,45 @@ impl State {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parcel(size: usize) -> Parcel {
+        Parcel {
+            row: 1,
+            uuid: Uuid::nil(),
+            outcome: Outcome {
+                checksum: String::new(),
+                size: size as u64,
+                duration: 0.5,
+                generated_by: "test".into(),
+            },
+            png: Bytes::from(vec![0; size]),
+            file: None,
+        }
+    }
+
+    /// With memory and disk full, whoever has rendered something waits, and so renders no more.
+    #[tokio::test]
+    async fn what_finds_no_room_waits_for_it() {
+        let root = tempfile::TempDir::new().unwrap();
+        let outbox = Outbox::new(Spool::open(root.path(), 0).unwrap());
+        // One may be as large as it is.
+        outbox.put(parcel(MEMORY + 1), true).await;
+        let mut next = std::pin::pin!(outbox.put(parcel(1), false));
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, &mut next).await.is_err());
+        let first = outbox.next().await;
+        // On its way it still needs its room.
+        assert!(tokio::time::timeout(soon, &mut next).await.is_err());
+        outbox.again(first);
+        assert!(tokio::time::timeout(soon, &mut next).await.is_err());
+        let first = outbox.next().await;
+        assert_eq!(first.png.len(), MEMORY + 1);
+        outbox.done(first);
+        next.await;
+        assert_eq!(outbox.waiting(), 1);
+    }
+}

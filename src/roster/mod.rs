@@ -1,5 +1,7 @@
 //! Who works for the farm: each worker as it last announced itself, until it has been silent too long.
 
+mod elsewhere;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::worker::Crew;
+pub use elsewhere::{Elsewhere, TOLD};
 
 /// What a worker says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +46,7 @@ pub struct Roster {
     seen: Mutex<Seen>,
     /// Those in this process, and under which id they are known.
     local: Option<(Uuid, Arc<Crew>)>,
+    elsewhere: Elsewhere,
 }
 
 struct Seen {
@@ -58,6 +62,7 @@ impl Roster {
                 swept: Instant::now(),
             }),
             local: local.map(|crew| (Uuid::new_v4(), crew)),
+            elsewhere: Elsewhere::default(),
         }
     }
 
@@ -88,13 +93,23 @@ impl Roster {
         Some(announced.name)
     }
 
+    /// Those at the farm's other nodes.
+    pub fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
+    }
+
     /// How many have announced themselves.
     pub fn count(&self) -> usize {
         self.seen().workers.len()
     }
 
-    /// Pictures that all of them together can render at a time.
+    /// Pictures that all workers of the farm together can render at a time.
     pub fn slots(&self) -> u64 {
+        self.slots_here().saturating_add(self.elsewhere.slots())
+    }
+
+    /// Those of this node.
+    pub fn slots_here(&self) -> u64 {
         let mut seen = self.seen();
         seen.sweep();
         let slots = |(announced, _): &(Announced, Instant)| u64::from(announced.slots);
@@ -103,8 +118,23 @@ impl Roster {
             + local.map_or(0, |(_, crew)| u64::from(crew.slots()))
     }
 
-    /// All of them by name; `rendering` is what the leases know of it.
-    pub fn workers(&self, mut rendering: HashMap<Uuid, Vec<Uuid>>) -> Vec<Worker> {
+    /// How many work for the farm, and by name those that are known by name; `rendering` as in
+    /// [`Roster::workers_here`].
+    pub fn workers(&self, rendering: HashMap<Uuid, Vec<Uuid>>) -> (u64, Vec<Worker>) {
+        let (unnamed, others) = self.elsewhere.workers();
+        let mut workers = self.workers_here(rendering);
+        if !others.is_empty() {
+            workers.extend(others);
+            // Who went from one node to another is still on the list of both.
+            workers.sort_unstable_by_key(|worker| (worker.announced.id, worker.silent));
+            workers.dedup_by_key(|worker| worker.announced.id);
+            sort(&mut workers);
+        }
+        ((workers.len() as u64).saturating_add(unnamed), workers)
+    }
+
+    /// Those of this node by name; `rendering` is what the leases know of it.
+    pub fn workers_here(&self, mut rendering: HashMap<Uuid, Vec<Uuid>>) -> Vec<Worker> {
         let mut workers: Vec<_> = {
             let mut seen = self.seen();
             seen.sweep();
@@ -122,10 +152,7 @@ impl Roster {
                 silent: Duration::ZERO,
             });
         }
-        workers.sort_unstable_by(|a, b| {
-            let key = |worker: &Worker| (worker.announced.name.clone(), worker.announced.id);
-            key(a).cmp(&key(b))
-        });
+        sort(&mut workers);
         workers
     }
 
@@ -133,6 +160,13 @@ impl Roster {
         // Each use changes one entry, so that a panic leaves the map whole.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sort(workers: &mut [Worker]) {
+    workers.sort_unstable_by(|a, b| {
+        let (a, b) = (&a.announced, &b.announced);
+        a.name.cmp(&b.name).then(a.id.cmp(&b.id))
+    });
 }
 
 impl Seen {

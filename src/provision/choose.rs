@@ -1,0 +1,310 @@
+//! Images, flavors and networks: by name or id, or, where nobody names one, a sensible one.
+
+use std::fmt::Display;
+
+use serde::Deserialize;
+
+use super::cloud::{Cloud, Service};
+use super::survey::Network;
+use super::{Name, Result, usage};
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Image {
+    pub id: String,
+    pub name: Option<String>,
+    /// In UTC, in a form whose order is that of time.
+    pub created_at: String,
+    pub os_distro: Option<String>,
+    /// Megabytes that its flavor must have.
+    #[serde(default)]
+    pub min_ram: u64,
+    /// Gigabytes that its flavor must have.
+    #[serde(default)]
+    pub min_disk: u64,
+}
+
+impl Image {
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Whether this is one of the distributions that a farm is put on by default.
+    fn is_usual(&self) -> bool {
+        let named = |text: &str| {
+            let text = text.to_lowercase();
+            text.contains("debian") || text.contains("ubuntu")
+        };
+        match &self.os_distro {
+            Some(distro) => named(distro),
+            None => named(self.name()),
+        }
+    }
+
+    /// The user that cloud-init makes on it.
+    pub fn login(&self) -> &'static str {
+        let text = format!(
+            "{} {}",
+            self.os_distro.as_deref().unwrap_or(""),
+            self.name()
+        );
+        let text = text.to_lowercase();
+        let known = ["debian", "ubuntu", "fedora", "rocky", "almalinux", "centos"];
+        let found = known.iter().find(|name| text.contains(*name));
+        match found {
+            Some(&"centos") => "cloud-user",
+            Some(name) => name,
+            None => "debian",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Flavor {
+    pub id: String,
+    pub name: String,
+    pub vcpus: u64,
+    /// Megabytes.
+    pub ram: u64,
+    /// Gigabytes; 0 is as much as the image has.
+    pub disk: u64,
+}
+
+/// What a flavor has at least, in megabytes, that is taken by default.
+const ENOUGH: u64 = 1024;
+
+/// The image that was asked for, else the newest one of Debian or Ubuntu.
+pub async fn image(cloud: &Cloud, asked: Option<&str>) -> Result<Image> {
+    let call = cloud
+        .get(Service::Image, "/images")
+        .query("status", "active");
+    let mut images: Vec<Image> = call.list("images").await?;
+    if let Some(asked) = asked {
+        let names = |image: &Image| vec![image.id.clone(), image.name().to_owned()];
+        return the_one("image", asked, images, names);
+    }
+    let all: Vec<_> = images.iter().map(|image| image.name().to_owned()).collect();
+    images.retain(Image::is_usual);
+    match images
+        .into_iter()
+        .max_by(|a, b| a.created_at.cmp(&b.created_at))
+    {
+        Some(newest) => Ok(newest),
+        None => usage(format!(
+            "there is no image of Debian or Ubuntu here: name one of {} with --image",
+            named(all.iter())
+        )),
+    }
+}
+
+/// The flavor that was asked for, else the smallest one with a gigabyte that the image fits on.
+pub async fn flavor(cloud: &Cloud, asked: Option<&str>, image: &Image) -> Result<Flavor> {
+    let flavors: Vec<Flavor> = cloud
+        .get(Service::Compute, "/flavors/detail")
+        .list("flavors")
+        .await?;
+    let chosen = match asked {
+        Some(asked) => {
+            let names = |flavor: &Flavor| vec![flavor.id.clone(), flavor.name.clone()];
+            the_one("flavor", asked, flavors, names)?
+        }
+        None => {
+            let all: Vec<_> = flavors.iter().map(|flavor| flavor.name.clone()).collect();
+            let fits = |flavor: &Flavor| flavor.ram >= ENOUGH && why_not(flavor, image).is_none();
+            let size = |flavor: &Flavor| (flavor.ram, flavor.vcpus, flavor.disk);
+            match flavors.into_iter().filter(fits).min_by_key(size) {
+                Some(smallest) => smallest,
+                None => {
+                    return usage(format!(
+                        "no flavor here has {ENOUGH} MB of memory and room for the image {}: name \
+                         one of {} with --flavor",
+                        image.name(),
+                        named(all.iter())
+                    ));
+                }
+            }
+        }
+    };
+    match why_not(&chosen, image) {
+        Some(why) => usage(format!(
+            "the flavor {} {why}: choose a larger one",
+            chosen.name
+        )),
+        None => Ok(chosen),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Zone {
+    zone_name: String,
+    zone_state: ZoneState,
+}
+
+#[derive(Deserialize)]
+struct ZoneState {
+    available: bool,
+}
+
+/// The availability zone that was asked for: Nova itself looks only when all else is made.
+pub async fn zone(cloud: &Cloud, asked: Option<String>) -> Result<Option<String>> {
+    let Some(asked) = asked else {
+        return Ok(None);
+    };
+    let zones: Vec<Zone> = cloud
+        .get(Service::Compute, "/os-availability-zone")
+        .read_in("availabilityZoneInfo")
+        .await?;
+    let names = zones
+        .iter()
+        .filter(|zone| zone.zone_state.available)
+        .map(|zone| &zone.zone_name);
+    match names.clone().any(|name| *name == asked) {
+        true => Ok(Some(asked)),
+        false => usage(format!(
+            "there is no availability zone {asked} here that takes servers; there are: {}",
+            named(names)
+        )),
+    }
+}
+
+fn why_not(flavor: &Flavor, image: &Image) -> Option<String> {
+    if flavor.ram < image.min_ram {
+        let (has, needs) = (flavor.ram, image.min_ram);
+        return Some(format!(
+            "has {has} MB of memory, and the image {} needs {needs}",
+            image.name()
+        ));
+    }
+    if flavor.disk != 0 && flavor.disk < image.min_disk {
+        let (has, needs) = (flavor.disk, image.min_disk);
+        return Some(format!(
+            "has {has} GB of disk, and the image {} needs {needs}",
+            image.name()
+        ));
+    }
+    None
+}
+
+/// Where the nodes' ports go.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On a network that is there.
+    Given(Network),
+    /// On one of the deployment's own.
+    Own,
+}
+
+/// The network that was asked for; else the deployment's own, if it has one; else the only one that
+/// the project can use; else one of its own, which is made.
+pub async fn place(cloud: &Cloud, name: &Name, asked: Option<&str>) -> Result<Place> {
+    let networks: Vec<Network> = cloud
+        .get(Service::Network, "/networks")
+        .list("networks")
+        .await?;
+    if let Some(asked) = asked {
+        let names = |network: &Network| vec![network.id.clone(), network.name.clone()];
+        return the_one("network", asked, networks, names).map(Place::Given);
+    }
+    if networks
+        .iter()
+        .any(|network| network.description == name.description())
+    {
+        return Ok(Place::Own);
+    }
+    let project = cloud.project().await?;
+    let is_usable = |network: &&Network| {
+        let ours = network.project_id == project || network.shared;
+        // Another deployment's goes away with it.
+        ours && !network.subnets.is_empty() && Name::in_description(&network.description).is_none()
+    };
+    let usable: Vec<_> = networks.iter().filter(is_usable).collect();
+    let inner: Vec<_> = usable.iter().filter(|network| !network.external).collect();
+    match (inner.as_slice(), usable.as_slice()) {
+        ([only], _) => Ok(Place::Given((**only).clone())),
+        ([], [only]) => Ok(Place::Given((*only).clone())),
+        ([], _) => Ok(Place::Own),
+        (several, _) => usage(format!(
+            "name one of the project's networks with --network: {}",
+            named(several.iter().map(|network| &network.name))
+        )),
+    }
+}
+
+/// The network that leads outside and that floating IPs are from: the one asked for, else the only
+/// one, else the default one; `None` if the cloud has none.
+pub async fn external(cloud: &Cloud, asked: Option<&str>) -> Result<Option<Network>> {
+    let call = cloud
+        .get(Service::Network, "/networks")
+        .query("router:external", "true");
+    let networks: Vec<Network> = call.list("networks").await?;
+    if let Some(asked) = asked {
+        let names = |network: &Network| vec![network.id.clone(), network.name.clone()];
+        return the_one("external network", asked, networks, names).map(Some);
+    }
+    let is_default = |network: &&Network| network.is_default == Some(true);
+    match networks.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        several => match several.iter().find(is_default) {
+            Some(default) => Ok(Some(default.clone())),
+            None => usage(format!(
+                "name one of the external networks with --external-network: {}",
+                named(several.iter().map(|network| &network.name))
+            )),
+        },
+    }
+}
+
+/// The item with this id, or else the only one with this name.
+fn the_one<T>(
+    what: &str,
+    asked: &str,
+    items: Vec<T>,
+    names: impl Fn(&T) -> Vec<String>,
+) -> Result<T> {
+    let all: Vec<_> = items.iter().filter_map(|item| names(item).pop()).collect();
+    let mut found: Vec<T> = Vec::new();
+    for item in items {
+        let names = names(&item);
+        if names[0] == asked {
+            return Ok(item);
+        }
+        if names[1..].iter().any(|name| name == asked) {
+            found.push(item);
+        }
+    }
+    match (found.len(), found.pop()) {
+        (1, Some(only)) => Ok(only),
+        (0, _) | (_, None) => usage(format!(
+            "there is no {what} {asked} here; there are: {}",
+            named(all.iter())
+        )),
+        (several, Some(last)) => {
+            let ids: Vec<_> = found
+                .iter()
+                .chain([&last])
+                .map(|item| names(item)[0].clone())
+                .collect();
+            usage(format!(
+                "{several} of the cloud have the name {asked}: name the {what} by its id, which is \
+                 one of {}",
+                named(ids.iter())
+            ))
+        }
+    }
+}
+
+/// Most names that an error lists.
+const MOST: usize = 20;
+
+fn named<N: Display>(names: impl Iterator<Item = N>) -> String {
+    let mut names: Vec<_> = names.map(|name| name.to_string()).collect();
+    names.sort();
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    match (names.is_empty(), more) {
+        (true, _) => "none".into(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}

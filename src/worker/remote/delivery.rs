@@ -1,0 +1,89 @@
+//! Brings the farm what is rendered, and keeps what it cannot take now.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reqwest::{StatusCode, header};
+
+use super::Remote;
+use super::endpoints::{CallError, pause};
+
+/// An image must be taken within this time.
+const DELIVERY_TIME: Duration = Duration::from_secs(150);
+
+/// Delivers one result after the other.
+pub async fn deliver(remote: Arc<Remote>) {
+    let mut vain = 0;
+    loop {
+        let parcel = remote.outbox.next().await;
+        let (row, uuid) = (parcel.row, parcel.uuid);
+        let call = remote.endpoints.call(DELIVERY_TIME, |http, base| {
+            let outcome = &parcel.outcome;
+            http.put(format!("{base}/v1/fractal/{uuid}"))
+                .query(&[("row", row.to_string())])
+                .query(&[("duration", outcome.duration)])
+                .query(&[
+                    ("generated_by", &outcome.generated_by),
+                    ("checksum", &outcome.checksum),
+                ])
+                .header(header::CONTENT_TYPE, "image/png")
+                .body(parcel.png.clone())
+        });
+        match call.await {
+            Ok(_) => {
+                vain = 0;
+                remote.note_keeping(Ok(()));
+            }
+            Err(CallError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => tracing::debug!(%uuid, "deleted while it was rendered"),
+            Err(CallError::Refused { status, message }) if !shuts_out(status) => {
+                tracing::error!(%uuid, %message, "the farm refuses a result");
+            }
+            Err(error) => {
+                tracing::debug!(%uuid, %error, "cannot deliver a result; it is kept");
+                remote.outbox.again(parcel);
+                if let CallError::NotNow(why) = error {
+                    remote.note_keeping(Err(&why));
+                    remote.outbox.spill().await;
+                    vain += 1;
+                    tokio::time::sleep(pause(vain)).await;
+                } else if remote.endpoints.are_down() {
+                    remote.outbox.spill().await;
+                }
+                continue;
+            }
+        }
+        remote.outbox.done(parcel);
+        remote.release(row);
+    }
+}
+
+/// Whether it is the worker that is refused, not the result.
+fn shuts_out(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT
+    )
+}
+
+impl Remote {
+    /// Takes note of whether the farm could keep a result, or why not; the log hears of changes.
+    fn note_keeping(&self, kept: Result<(), &str>) {
+        let full = kept.is_err();
+        if self.full.swap(full, Ordering::Relaxed) == full {
+            return;
+        }
+        match kept {
+            Ok(()) => tracing::info!("the farm keeps results again"),
+            Err(why) => {
+                tracing::warn!(
+                    why,
+                    "the farm cannot keep results now; they wait here until it can"
+                );
+            }
+        }
+    }
+}

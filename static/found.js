@@ -1,0 +1,110 @@
+// What a search finds, as the gallery shows it: a window of pages on the farm's list. It has the
+// face of a Feed, but nothing comes in by itself: what changes is looked for again.
+
+import * as api from "./api.js";
+import { search } from "./filters.js";
+
+const PAGE = 60;
+const PAGES = 10; // at a time
+
+export class Found {
+  items = new Map();
+  strip = [];
+  grid = [];
+  loaded = false;
+  fresh = 0;
+  total = 0;
+  following = false;
+  #search;
+  #pages = new Map(); // number to uuids
+  #all = 1;
+  #turn = Promise.resolve();
+
+  constructor(filters) {
+    this.#search = search(filters);
+  }
+
+  get atHead() {
+    return !this.#pages.size || this.#pages.has(1);
+  }
+
+  get hasOlder() {
+    return this.#pages.size > 0 && !this.#pages.has(this.#all) && this.#all > 0;
+  }
+
+  scrolled() {
+    return false;
+  }
+
+  refill() {}
+
+  /** Changes cards in place; returns whether the search may now find something else. */
+  apply(changes) {
+    let other = false;
+    for (const [uuid, fractal] of changes) {
+      const known = this.items.get(uuid);
+      other ||= known?.status !== fractal?.status;
+      if (!known) continue;
+      if (fractal) this.items.set(uuid, fractal);
+      else this.#forget(uuid);
+    }
+    return other;
+  }
+
+  progress(uuid, fraction) {
+    const fractal = this.items.get(uuid);
+    if (fractal?.status !== "running") return false;
+    this.items.set(uuid, { ...fractal, progress: fraction });
+    return true;
+  }
+
+  async settle(request) {
+    const fractal = await request;
+    this.apply(new Map([[fractal.uuid, fractal]]));
+  }
+
+  open() {
+    return this.#inTurn(() => this.#load([1]));
+  }
+
+  refresh() {
+    return this.#inTurn(() => this.#load([...this.#pages.keys()]));
+  }
+
+  more(newer) {
+    return this.#inTurn(async () => {
+      const known = [...this.#pages.keys()].sort((a, b) => a - b);
+      const next = newer ? known[0] - 1 : known.at(-1) + 1;
+      const kept = newer ? [next, ...known].slice(0, PAGES) : [...known, next].slice(-PAGES);
+      await this.#load([next], kept);
+    });
+  }
+
+  async #load(numbers, kept = numbers) {
+    const answers = await Promise.all(numbers.map((page) => api.search({ ...this.#search, page, size: PAGE })));
+    const pages = new Map(kept.map((page) => [page, this.#pages.get(page) ?? []]));
+    const items = new Map(this.items);
+    answers.forEach(({ objects }, n) => {
+      pages.set(numbers[n], objects.map(({ uuid }) => uuid));
+      for (const fractal of objects) items.set(fractal.uuid, fractal);
+    });
+    this.#pages = pages;
+    this.#all = answers.at(-1)?.total_pages ?? 1;
+    this.total = answers.at(-1)?.num_results ?? 0;
+    // What moved on to another page in between is shown once.
+    this.grid = [...new Set([...pages.keys()].sort((a, b) => a - b).flatMap((page) => pages.get(page)))];
+    this.items = new Map(this.grid.map((uuid) => [uuid, items.get(uuid)]));
+    this.loaded = true;
+  }
+
+  #forget(uuid) {
+    this.items.delete(uuid);
+    this.grid = this.grid.filter((other) => other !== uuid);
+    this.total = Math.max(0, this.total - 1);
+  }
+
+  #inTurn(work) {
+    this.#turn = this.#turn.catch(() => {}).then(work);
+    return this.#turn;
+  }
+}

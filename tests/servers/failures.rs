@@ -1,0 +1,272 @@
+//! Databases and nodes that die or stand still in the middle of the load. The score of each: nothing
+//! lost, nothing seen twice.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::common::{but, uuid};
+use super::*;
+
+/// What happened to the fractals that were asked for.
+#[derive(Default)]
+pub struct Ledger {
+    attempted: AtomicU64,
+    accepted: Mutex<Vec<String>>,
+    refused: AtomicU64,
+    /// No answer: the node died. Whether it was accepted, nobody knows.
+    unknown: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Ledger {
+    fn accepted(&self) -> usize {
+        self.accepted.lock().unwrap().len()
+    }
+
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// Posts from several clients until told to stop. Whatever happens to the database, a node answers
+/// with 201, or with 503 and when to come again.
+fn load(farm: &Farm, ledger: &Arc<Ledger>, may_die: bool) -> Vec<tokio::task::JoinHandle<()>> {
+    paced(farm, ledger, may_die, Duration::ZERO)
+}
+
+/// [`load`] of which each client rests for this long after each answer.
+pub fn paced(
+    farm: &Farm,
+    ledger: &Arc<Ledger>,
+    may_die: bool,
+    rest: Duration,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let client = move |url: String, ledger: Arc<Ledger>| async move {
+        let client = common::client();
+        while !ledger.stop.load(Ordering::Relaxed) {
+            let id = uuid();
+            let fractal = but(small(), json!({"uuid": id}));
+            ledger.attempted.fetch_add(1, Ordering::Relaxed);
+            let answer = match client.post(&url).json(&fractal).send().await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    assert!(may_die, "{error}");
+                    ledger.unknown.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            match answer.status().as_u16() {
+                201 => ledger.accepted.lock().unwrap().push(id),
+                503 => {
+                    assert!(answer.headers().contains_key("retry-after"));
+                    ledger.refused.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                other => panic!("{other}: {}", answer.text().await.unwrap()),
+            }
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
+        }
+    };
+    (0..8)
+        .map(|_| tokio::spawn(client(farm.url("/v1/fractal"), ledger.clone())))
+        .collect()
+}
+
+/// Waits until some more are accepted.
+pub async fn until_more(ledger: &Ledger, more: usize) {
+    let (begun, before) = (Instant::now(), ledger.accepted());
+    while ledger.accepted() < before + more {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ends the load, waits until all is done, and counts.
+pub async fn score(
+    what: &str,
+    farm: &Farm,
+    ledger: &Ledger,
+    posts: Vec<tokio::task::JoinHandle<()>>,
+) {
+    ledger.stop.store(true, Ordering::Relaxed);
+    for post in posts {
+        post.await.unwrap();
+    }
+    let begun = Instant::now();
+    loop {
+        let counts = farm.counts().await;
+        if counts["queued"] == 0 && counts["running"] == 0 {
+            assert_eq!(counts["failed"], 0);
+            break;
+        }
+        assert!(begun.elapsed() < 2 * PATIENCE, "{counts}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let listed = farm.cli(&["list", "-f", "value"]);
+    assert!(listed.status.success(), "{}", text(&listed.stderr));
+    let mut shown: HashMap<String, u32> = HashMap::new();
+    for line in text(&listed.stdout).lines() {
+        let mut fields = line.split(' ');
+        *shown.entry(fields.next().unwrap().into()).or_default() += 1;
+        assert_eq!(fields.next(), Some("done"), "{line}");
+    }
+    let accepted = ledger.accepted.lock().unwrap().clone();
+    let lost = accepted.iter().filter(|id| !shown.contains_key(*id));
+    let lost = lost.count();
+    let twice = shown.values().filter(|times| **times > 1).count();
+    println!(
+        "{what}: attempted {}, accepted {}, refused {}, unknown {}, done {}, lost {lost}, twice {twice}",
+        ledger.attempted.load(Ordering::Relaxed),
+        accepted.len(),
+        ledger.refused(),
+        ledger.unknown.load(Ordering::Relaxed),
+        shown.len(),
+    );
+    assert_eq!((lost, twice), (0, 0));
+    for id in shown.keys().take(20) {
+        let png = farm.get(&format!("/fractal/{id}")).send().await.unwrap();
+        let png = png.bytes().await.unwrap();
+        assert_eq!(farm.show(id).await["checksum"], common::sha256(&png));
+    }
+}
+
+async fn until_ready(farm: &Farm, most: Duration) {
+    let begun = Instant::now();
+    while farm.get("/readyz").send().await.unwrap().status() != 200 {
+        assert!(begun.elapsed() < most, "not back after {most:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("ready again after {:?}", begun.elapsed());
+}
+
+/// Two whole farms on a database server of their own.
+async fn two_farms(kind: Kind, folder: &Path) -> (DbServer, [Farm; 2]) {
+    let server = DbServer::start(kind, &[]);
+    execute(kind, &server.admin_url(), "CREATE DATABASE faafo").await;
+    let url = server.url("faafo");
+    let farms = ["a", "b"].map(|name| farm(folder, name, &url, &["all", "--workers", "1"]));
+    (server, farms)
+}
+
+fn end(farms: &mut [Farm]) {
+    for farm in farms {
+        assert!(!farm.log_text().contains("panicked"));
+        assert!(farm.stop().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_the_database_loses_nothing_and_all_goes_on_by_itself() {
+    for kind in BOTH {
+        let folder = TempDir::new().unwrap();
+        let (mut server, mut farms) = two_farms(kind, folder.path()).await;
+        let ledger = Arc::new(Ledger::default());
+        let posts = farms.iter().flat_map(|farm| load(farm, &ledger, false));
+        let posts = posts.collect();
+        for down in [1000, 100, 10_000] {
+            until_more(&ledger, 100).await;
+            server.kill();
+            tokio::time::sleep(Duration::from_millis(down)).await;
+            let ready = farms[0].get("/readyz").send().await.unwrap();
+            assert_eq!(ready.status(), 503);
+            assert!(ready.headers().contains_key("retry-after"));
+            let metrics = farms[0].get("/metrics").send().await.unwrap();
+            let metrics = metrics.text().await.unwrap();
+            assert!(metrics.contains("faafo_store_reachable 0"), "{metrics}");
+            let run = tokio::task::spawn_blocking(move || {
+                server.run();
+                server
+            });
+            server = run.await.unwrap();
+            until_ready(&farms[0], Duration::from_secs(15)).await;
+        }
+        until_more(&ledger, 100).await;
+        assert!(ledger.refused.load(Ordering::Relaxed) > 0);
+        let what = format!("{kind:?} killed for 1, 0.1 and 10 s");
+        score(&what, &farms[1], &ledger, posts).await;
+        end(&mut farms);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_stands_still_makes_nobody_wait_for_ever() {
+    for kind in BOTH {
+        let folder = TempDir::new().unwrap();
+        let (server, mut farms) = two_farms(kind, folder.path()).await;
+        let id = farms[0].created().await["uuid"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let ledger = Arc::new(Ledger::default());
+        let posts = farms.iter().flat_map(|farm| load(farm, &ledger, false));
+        let posts = posts.collect();
+        until_more(&ledger, 200).await;
+        server.freeze();
+        let begun = Instant::now();
+        let refused = ledger.refused.load(Ordering::Relaxed);
+        while ledger.refused.load(Ordering::Relaxed) == refused {
+            assert!(begun.elapsed() < Duration::from_secs(40));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        println!("{kind:?} frozen: first 503 after {:?}", begun.elapsed());
+        // Each node finds out by itself.
+        loop {
+            let metrics = farms[0].get("/metrics").send().await.unwrap();
+            if metrics
+                .text()
+                .await
+                .unwrap()
+                .contains("faafo_store_reachable 0")
+            {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(40));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // Once that is known, nobody waits at all.
+        let begun = Instant::now();
+        let show = farms[0].get(&format!("/v1/fractal/{id}")).send().await;
+        assert_eq!(show.unwrap().status(), 503);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        server.thaw();
+        until_ready(&farms[0], Duration::from_secs(30)).await;
+        until_more(&ledger, 200).await;
+        let what = format!("{kind:?} frozen and let go on");
+        score(&what, &farms[1], &ledger, posts).await;
+        end(&mut farms);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_an_api_node_loses_nothing_and_its_workers_go_to_the_other() {
+    for kind in BOTH {
+        let url = new_database(kind).await;
+        let folder = TempDir::new().unwrap();
+        let mut farms = ["a", "b"].map(|name| farm(folder.path(), name, &url, &["api"]));
+        let _workers = [worker(&farms), worker(&farms)];
+        let ledger = Arc::new(Ledger::default());
+        let mut posts = load(&farms[0], &ledger, true);
+        posts.extend(load(&farms[1], &ledger, false));
+        until_more(&ledger, 300).await;
+        farms[0].child.kill().unwrap();
+        farms[0].child.wait().unwrap();
+        until_more(&ledger, 300).await;
+        let what = format!("{kind:?}, one of two API nodes killed");
+        score(&what, &farms[1], &ledger, posts).await;
+        // Rendered more than once is harmless, and rare.
+        let again = ledger.accepted.lock().unwrap().clone();
+        let mut more = 0;
+        for id in again.iter().take(1000) {
+            more += u32::from(farms[1].show(id).await["attempts"] != 1);
+        }
+        println!("{kind:?}: begun more than once: {more} of the first thousand");
+        assert!(more < 100);
+        end(&mut farms[1..]);
+    }
+}
