@@ -96,7 +96,10 @@ async fn templates_are_reusable_and_a_node_that_fails_is_told() {
         "--topology scaled-out --apis 3 --workers 4 --ssh-from 192.0.2.7 --ssh-from 2001:db8::7 {key}"
     );
     for (words, parts) in [
-        ("--topology all-in-one --network public", [1, 1, 0, 0]),
+        (
+            "--topology all-in-one --network public --availability-zone nova",
+            [1, 1, 0, 0],
+        ),
         (several.as_str(), [8, 3, 0, 1]),
         ("--topology autoscaling --set max_side=9000", [2, 1, 2, 0]),
     ] {
@@ -128,6 +131,10 @@ async fn templates_are_reusable_and_a_node_that_fails_is_told() {
         (
             "--topology all-in-one --create --image tiny --flavor huge",
             "m1.nano, m1.small, m1.tiny",
+        ),
+        (
+            "--topology all-in-one --create --image tiny --availability-zone nowhere",
+            "there is no availability zone nowhere here",
         ),
         (
             "--topology all-in-one --create --image tiny --key nothing",

@@ -212,7 +212,8 @@ async fn an_api_node_and_workers_more_and_fewer() {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqfH2mWmDq1u0o5wzH7fF7vZ1q6Yw3oWnq1mC0l4z0Q me@home";
     std::fs::write(&key, public).unwrap();
     let words = format!(
-        "up --name t2 --topology split --ssh-from 192.0.2.0/24 --key {} {SMALL}",
+        "up --name t2 --topology split --ssh-from 192.0.2.0/24 --key {} \
+         --availability-zone nova {SMALL}",
         key.display()
     );
     lab.done(&words);
@@ -298,7 +299,9 @@ async fn an_api_node_and_workers_more_and_fewer() {
     lab.done("scale --name t2 --workers 4 --no-wait");
     let more = lab.snapshot();
     assert_eq!(names(&more, "servers").len(), 5);
-    assert_eq!(more["servers"]["faafo-t2-worker-4"]["key"], "faafo-t2");
+    let last = &more["servers"]["faafo-t2-worker-4"];
+    assert_eq!(last["key"], "faafo-t2");
+    assert_eq!(last["metadata"]["faafo-zone"], "nova");
     assert_eq!(
         more["servers"]["faafo-t2-api"],
         up["servers"]["faafo-t2-api"]
