@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::access::Denied;
-use super::body::{Fields, parse_uuid, small_json_object};
-use super::error::ApiError;
+use super::body::{Fields, Unread, parse_uuid, small_json_object};
+use super::error::{ApiError, Unavailable, Unkept};
 use super::fractals::unknown_field;
 use super::{Api, reel};
 use crate::animation::{AnimationDraft, AnimationId, Course};
@@ -37,13 +37,10 @@ const FIRST_FRAMES: &str = "______________8%001";
         (status = 201, description = "accepted and kept", body = AnimationDoc,
          headers(("Location" = String, description = "address of the animation"))),
         (status = 400, description = "not JSON, a field missing or unknown, or an id that is there already", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 64 KiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
+        Unread,
         (status = 422, description = "a field's value is refused", body = ErrorDoc),
         (status = 429, description = "too many fractals wait already for all frames to wait, too", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn create(
@@ -142,7 +139,7 @@ fn half(missing: &str, given: &str) -> ApiError {
 #[utoipa::path(get, path = "/v1/animations", tag = "animations",
     responses(
         (status = 200, description = "newest first; one whose first frame was deleted is not among them", body = AnimationsDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn list(State(api): State<Api>) -> Result<Json<AnimationsDoc>, ApiError> {
     let pattern = Value::Text(FIRST_FRAMES.into());
@@ -179,7 +176,7 @@ pub async fn list(State(api): State<Api>) -> Result<Json<AnimationsDoc>, ApiErro
         (status = 304, description = "the client has the file already"),
         (status = 404, description = "there is none, or not all frames are done", body = ErrorDoc),
         (status = 422, description = "its frames have more than 4 GB: too much for a ZIP file", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn show(
     State(api): State<Api>,
@@ -206,8 +203,7 @@ pub async fn show(
     responses(
         (status = 204, description = "gone"),
         (status = 404, description = "there is none", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn delete(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::Api;
-use super::error::ApiError;
+use super::error::{ApiError, Unavailable};
 use super::query::ListQuery;
 use crate::fractal::{Fractal, Status};
 use crate::store::search::{Column, Comparison, Filter, Value};
@@ -28,7 +28,7 @@ const MOST: u64 = 1000;
         (status = 400, description = "the search makes no sense", body = ErrorDoc),
         (status = 404, description = "nothing that it finds is done", body = ErrorDoc),
         (status = 422, description = "it finds too many", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn archive(
     State(api): State<Api>,

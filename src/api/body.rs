@@ -10,12 +10,28 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use crate::wire::ErrorDoc;
 
 /// Most bytes of a JSON document.
 pub const JSON_BYTES: usize = 64 << 10;
 
 /// A client has this long to send a document of that size.
 const JSON_TIME: Duration = Duration::from_secs(10);
+
+/// What a route that reads a JSON document answers if none comes.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes; `ApiError` is what answers")]
+pub enum Unread {
+    /// the body did not arrive in time
+    #[response(status = 408)]
+    Slow(#[to_schema] ErrorDoc),
+    /// the body is larger than this route takes: 64 KiB of users, 1 MiB of workers
+    #[response(status = 413)]
+    Large(#[to_schema] ErrorDoc),
+    /// the body is not announced as JSON
+    #[response(status = 415)]
+    Type(#[to_schema] ErrorDoc),
+}
 
 /// Reads a JSON object. `null`, `false` and `[]` count as an empty one, as in the original.
 pub async fn json_object(

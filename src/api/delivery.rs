@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::Api;
 use super::access::Denied;
 use super::body::{self, Fields, parse_uuid};
-use super::error::ApiError;
+use super::error::{ApiError, Unkept};
 use super::fractals::{SPEC_FIELDS, find, in_path, unknown_field};
 use crate::fractal::{FractalSpec, Outcome, RowId, checksum};
 use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
@@ -55,8 +55,7 @@ const NAME_CHARS: usize = 256;
         (status = 413, description = "the image is larger than 64 MiB", body = ErrorDoc),
         (status = 415, description = "neither image/png nor application/json", body = ErrorDoc),
         (status = 422, description = "checksum, size or dimensions do not match the image", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn deliver(

@@ -125,6 +125,27 @@ impl From<SubmitError> for ApiError {
     }
 }
 
+/// What a route that reads from the store answers without it.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes; `ApiError` is what answers")]
+pub enum Unavailable {
+    /// the store does not answer
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorDoc),
+}
+
+/// What a route that writes to the store answers if that does not last.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes; `ApiError` is what answers")]
+pub enum Unkept {
+    /// the store does not answer
+    #[response(status = 503)]
+    Unavailable(#[to_schema] ErrorDoc),
+    /// the store's disk is full
+    #[response(status = 507)]
+    Full(#[to_schema] ErrorDoc),
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 
 use super::Api;
-use super::error::ApiError;
+use super::error::{ApiError, Unavailable};
 use super::fractals::find;
 use crate::fractal::Status;
 use crate::history::{PACE, Sample};
@@ -18,7 +18,7 @@ use crate::wire::{ErrorDoc, FarmDoc, SampleDoc, WaitDoc};
 #[utoipa::path(get, path = "/v1/farm", tag = "workers",
     responses(
         (status = 200, description = "the farm", body = FarmDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn farm(State(api): State<Api>) -> Result<Json<FarmDoc>, ApiError> {
     let counts = *api.farm.counts().borrow();
@@ -66,7 +66,7 @@ impl From<Sample> for SampleDoc {
         (status = 200, description = "how many are before it, who works, and about how long it takes", body = WaitDoc),
         (status = 404, description = "there is none", body = ErrorDoc),
         (status = 409, description = "it does not wait", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn wait(
     State(api): State<Api>,

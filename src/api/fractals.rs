@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use super::access::Denied;
-use super::body::{Fields, parse_uuid, small_json_object};
-use super::error::ApiError;
+use super::body::{Fields, Unread, parse_uuid, small_json_object};
+use super::error::{ApiError, Unavailable, Unkept};
 use super::query::ListQuery;
 use super::{Api, link};
 use crate::farm::Retried;
@@ -54,13 +54,10 @@ pub const SPEC_FIELDS: [&str; 10] = [
         (status = 201, description = "accepted and kept", body = FractalDoc,
          headers(("Location" = String, description = "address of the fractal"))),
         (status = 400, description = "not JSON, a field missing or unknown, or a uuid that is there already", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 64 KiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
+        Unread,
         (status = 422, description = "a field's value is refused", body = ErrorDoc),
         (status = 429, description = "too many fractals wait already", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn create(
@@ -133,7 +130,7 @@ pub fn unknown_field(name: &str) -> ApiError {
          headers(("Link" = String, description = "addresses of the next and the last page"))),
         (status = 400, description = "the search makes no sense, or `single` found several", body = ErrorDoc),
         (status = 404, description = "`single` found none", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn list(
     State(api): State<Api>,
@@ -198,7 +195,7 @@ async fn single(api: &Api, headers: &HeaderMap, query: ListQuery) -> Result<Resp
     responses(
         (status = 200, description = "the fractal", body = FractalDoc),
         (status = 404, description = "there is none", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
+        Unavailable,
     ))]
 pub async fn show(
     State(api): State<Api>,
@@ -238,8 +235,7 @@ pub fn in_path(uuid: &str) -> Result<Uuid, ApiError> {
     responses(
         (status = 204, description = "gone"),
         (status = 404, description = "there is none", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn delete(
@@ -261,8 +257,7 @@ pub async fn delete(
         (status = 200, description = "it waits again", body = FractalDoc),
         (status = 404, description = "there is none", body = ErrorDoc),
         (status = 409, description = "it has not failed", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn retry(

@@ -9,7 +9,7 @@ use super::Api;
 use super::access::Denied;
 use super::body;
 use super::delivery::{Delivery, IMAGE_JSON_BYTES, IMAGE_TIME, UPLOADS};
-use super::error::ApiError;
+use super::error::{ApiError, Unkept};
 use super::fractals::{take_draft, unknown_field};
 use crate::store::StoreError;
 use crate::wire::{ErrorDoc, FractalDoc, ImportDoc};
@@ -28,8 +28,7 @@ use crate::wire::{ErrorDoc, FractalDoc, ImportDoc};
         (status = 413, description = "the image is larger than 64 MiB, or than the database takes", body = ErrorDoc),
         (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
         (status = 422, description = "a field's value is refused, or checksum, size or dimensions do not match the image", body = ErrorDoc),
-        (status = 503, description = "the store does not answer", body = ErrorDoc),
-        (status = 507, description = "the store's disk is full", body = ErrorDoc),
+        Unkept,
         Denied,
     ))]
 pub async fn import(

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::access::Denied;
-use super::body;
+use super::body::{self, Unread};
 use super::error::ApiError;
 use crate::lessor::{Claimed, Lent, Returned, Unlent, Wanted};
 use crate::roster::Announced;
@@ -46,6 +46,21 @@ const CLAIMED: usize = 1024;
 /// Workers on one list.
 const LISTED: usize = 1000;
 
+/// What a worker's document is answered if the farm cannot make sense of it.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes; `ApiError` is what answers")]
+enum Misunderstood {
+    /// not JSON, or a field missing
+    #[response(status = 400)]
+    Document(#[to_schema] ErrorDoc),
+    /// worker and farm do not understand each other: one is too old
+    #[response(status = 409)]
+    Protocol(#[to_schema] ErrorDoc),
+    /// a field's value is refused
+    #[response(status = 422)]
+    Value(#[to_schema] ErrorDoc),
+}
+
 /// Take tasks. Answered as soon as there is one, and at the latest after `wait` seconds.
 #[utoipa::path(post, path = "/v1/leases", tag = "workers",
     request_body = PollDoc,
@@ -53,12 +68,8 @@ const LISTED: usize = 1000;
     responses(
         (status = 200, description = "tasks, which are that worker's until it is silent for lease_seconds", body = LentDoc),
         (status = 204, description = "nothing is waiting"),
-        (status = 400, description = "not JSON, or a field missing", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 409, description = "worker and farm do not understand each other: one is too old", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 1 MiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
-        (status = 422, description = "a field's value is refused", body = ErrorDoc),
+        Misunderstood,
+        Unread,
         (status = 503, description = "the server is stopping, or too many workers wait", body = ErrorDoc),
         Denied,
     ))]
@@ -105,12 +116,8 @@ pub async fn lease(
     security((), ("bearerAuth" = ["worker"])),
     responses(
         (status = 200, description = "which of them are that worker's until it is silent for lease_seconds", body = ClaimedDoc),
-        (status = 400, description = "not JSON, or a field missing", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 409, description = "worker and farm do not understand each other: one is too old", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 1 MiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
-        (status = 422, description = "a field's value is refused", body = ErrorDoc),
+        Misunderstood,
+        Unread,
         (status = 503, description = "the server is stopping, or its store is busy", body = ErrorDoc),
         Denied,
     ))]
@@ -177,12 +184,8 @@ fn held_until_sent(lent: Lent, bytes: Bytes) -> Body {
     security((), ("bearerAuth" = ["worker"])),
     responses(
         (status = 200, description = "renewed, but for those that are gone", body = RenewedDoc),
-        (status = 400, description = "not JSON, or a field missing", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 409, description = "worker and farm do not understand each other: one is too old", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 1 MiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
-        (status = 422, description = "a field's value is refused", body = ErrorDoc),
+        Misunderstood,
+        Unread,
         Denied,
     ))]
 pub async fn renew(
@@ -216,9 +219,7 @@ pub async fn renew(
     responses(
         (status = 204, description = "they wait for others, or have failed"),
         (status = 400, description = "not JSON, or a field missing", body = ErrorDoc),
-        (status = 408, description = "the body did not arrive in time", body = ErrorDoc),
-        (status = 413, description = "the body is larger than 1 MiB", body = ErrorDoc),
-        (status = 415, description = "the body is not announced as JSON", body = ErrorDoc),
+        Unread,
         Denied,
     ))]
 pub async fn give_back(
