@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
@@ -18,6 +19,10 @@ pub const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536
 
 /// Images that are being sent take this much memory in all: clients that read slowly hold theirs.
 pub const KILOBYTES_ON_THE_WAY: usize = 256 << 10;
+
+/// Images that are read from the store at once, whose size is not known until they are there: twice
+/// what keeps a store's connections busy.
+pub const READS: usize = 16;
 
 /// The image as a PNG file.
 #[utoipa::path(get, path = "/fractal/{uuid}", tag = "images",
@@ -45,16 +50,15 @@ pub async fn image(
         return thumbs::answer(&api, id, side, &headers).await;
     }
     let known = headers.get(header::IF_NONE_MATCH).and_then(checksum_in);
-    match api.farm.image(id, known.clone()).await? {
+    match read(&api, id, known.clone()).await? {
         Lookup::Image(image) => {
             let tag = etag(&image.checksum);
-            let png = on_the_way(&api, image.png)?;
             let headers = [
                 (header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
                 (header::CACHE_CONTROL, FOREVER),
                 (header::ETAG, tag),
             ];
-            Ok((headers, png).into_response())
+            Ok((headers, image.png).into_response())
         }
         Lookup::Same => {
             let tag = etag(known.as_deref().unwrap_or_default());
@@ -66,8 +70,18 @@ pub async fn image(
     }
 }
 
-/// The same bytes, which count among those on the way until the last of them is sent.
-pub fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
+/// An image of the store, which counts among those on the way until the last byte of it is sent.
+pub async fn read(api: &Api, uuid: Uuid, known: Option<String>) -> Result<Lookup, ApiError> {
+    // Held until it counts, or any number of them could be in memory uncounted. It is never closed.
+    let _turn = api.reads.acquire().await;
+    let mut found = api.farm.image(uuid, known).await?;
+    if let Lookup::Image(image) = &mut found {
+        image.png = on_the_way(api, std::mem::take(&mut image.png))?;
+    }
+    Ok(found)
+}
+
+fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
     let kilobytes = u32::try_from(png.len() / 1024).unwrap_or(u32::MAX);
     match api.downloads.clone().try_acquire_many_owned(kilobytes) {
         Ok(room) => Ok(counted(png, room)),

@@ -61,6 +61,8 @@ pub struct Api {
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    /// Turns at reading an image.
+    reads: Arc<Semaphore>,
     tiles: Arc<tiles::Tiles>,
     thumbs: Arc<thumbs::Thumbs>,
     history: Arc<History>,
@@ -126,6 +128,7 @@ pub fn router(parts: Parts, access: Access, way: Way, stop: CancellationToken) -
         lessor,
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
         downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
+        reads: Arc::new(Semaphore::new(images::READS)),
         tiles: Arc::new(tiles::Tiles::new(studio.clone())),
         thumbs: Arc::new(thumbs::Thumbs::new(studio, thumbnails)),
         way,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
-use super::images::{FOREVER, on_the_way};
+use super::images::{self, FOREVER};
 use crate::store::Lookup;
 use crate::studio::{Cache, Shelf, Studio, thumb};
 
@@ -96,15 +96,14 @@ async fn small(api: &Api, uuid: Uuid, key: (String, u32)) -> Result<Bytes, ApiEr
         kept.put(key, png.clone());
         return Ok(png);
     }
-    let image = match api.farm.image(uuid, None).await? {
-        Lookup::Image(image) => image,
+    // Those that wait for their turn hold the whole picture.
+    let whole = match images::read(api, uuid, None).await? {
+        Lookup::Image(image) => image.png,
         // It was there a moment ago.
         Lookup::Same | Lookup::NoImage(_) | Lookup::NoFractal => {
             return Err(ApiError::no_fractal(uuid));
         }
     };
-    // Those that wait for their turn hold the whole picture.
-    let whole = on_the_way(api, image.png)?;
     let (side, shelf) = (key.1, shelf.clone());
     let png = studio.make(
         || kept.get(&key),
