@@ -111,23 +111,14 @@ impl Sender {
         };
         for Entry { name, fractal } in self.entries.by_ref() {
             // Room among those on the way first: a client that reads slowly holds one image.
-            let kilobytes = u32::try_from(size(&fractal) / 1024).unwrap_or(u32::MAX);
-            let room = self
-                .api
-                .downloads
-                .clone()
-                .acquire_many_owned(kilobytes)
-                .await;
-            let Ok(room) = room else {
-                return Err(StoreError::Closed);
-            };
+            let room = self.api.outgoing.room(size(&fractal)).await;
             // Deleted since, it is left out.
             let Lookup::Image(image) = self.api.farm.image(fractal.uuid, None).await? else {
                 continue;
             };
             let time = fractal.finished_at.unwrap_or(fractal.created_at);
             let header = zip.file(&name, &image.png, time);
-            self.next = Some(super::images::counted(image.png, room));
+            self.next = Some(room.hold(image.png));
             return Ok(Some(header.into()));
         }
         Ok(self.zip.take().map(|zip| zip.end().into()))

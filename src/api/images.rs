@@ -3,26 +3,14 @@
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
-use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
 use super::fractals::in_path;
+use super::outgoing::FOREVER;
 use super::thumbs;
 use crate::store::Lookup;
 use crate::wire::ErrorDoc;
-
-/// An image never changes: whoever has it need not ask again.
-pub const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-
-/// Images that are being sent take this much memory in all: clients that read slowly hold theirs.
-pub const KILOBYTES_ON_THE_WAY: usize = 256 << 10;
-
-/// Images that are read from the store at once, whose size is not known until they are there: twice
-/// what keeps a store's connections busy.
-pub const READS: usize = 16;
 
 /// The image as a PNG file.
 #[utoipa::path(get, path = "/fractal/{uuid}", tag = "images",
@@ -50,7 +38,7 @@ pub async fn image(
         return thumbs::answer(&api, id, side, &headers).await;
     }
     let known = headers.get(header::IF_NONE_MATCH).and_then(checksum_in);
-    match read(&api, id, known.clone()).await? {
+    match api.outgoing.read(&api.farm, id, known.clone()).await? {
         Lookup::Image(image) => {
             let tag = etag(&image.checksum);
             let headers = [
@@ -68,42 +56,6 @@ pub async fn image(
         Lookup::NoImage(status) => Err(ApiError::no_image(status)),
         Lookup::NoFractal => Err(ApiError::no_fractal(uuid)),
     }
-}
-
-/// An image of the store, which counts among those on the way until the last byte of it is sent.
-pub async fn read(api: &Api, uuid: Uuid, known: Option<String>) -> Result<Lookup, ApiError> {
-    // Held until it counts, or any number of them could be in memory uncounted. It is never closed.
-    let _turn = api.reads.acquire().await;
-    let mut found = api.farm.image(uuid, known).await?;
-    if let Lookup::Image(image) = &mut found {
-        image.png = on_the_way(api, std::mem::take(&mut image.png))?;
-    }
-    Ok(found)
-}
-
-fn on_the_way(api: &Api, png: Bytes) -> Result<Bytes, ApiError> {
-    let kilobytes = u32::try_from(png.len() / 1024).unwrap_or(u32::MAX);
-    match api.downloads.clone().try_acquire_many_owned(kilobytes) {
-        Ok(room) => Ok(counted(png, room)),
-        Err(_) => {
-            let message = "too many images are being sent at this moment";
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(5))
-        }
-    }
-}
-
-/// The same bytes, which hold their room among those on the way.
-pub fn counted(png: Bytes, room: OwnedSemaphorePermit) -> Bytes {
-    struct Counted(
-        Bytes,
-        #[expect(dead_code, reason = "held")] OwnedSemaphorePermit,
-    );
-    impl AsRef<[u8]> for Counted {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-    Bytes::from_owner(Counted(png, room))
 }
 
 fn etag(checksum: &str) -> HeaderValue {

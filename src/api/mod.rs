@@ -17,6 +17,7 @@ mod import;
 mod leases;
 mod link;
 mod metrics;
+mod outgoing;
 mod pages;
 mod query;
 mod reel;
@@ -50,6 +51,7 @@ use crate::wire::ProgressDoc;
 pub use access::Access;
 use access::TokenScheme;
 pub use link::Way;
+use outgoing::Outgoing;
 pub use tls::{Tls, TlsError};
 
 /// What handlers share.
@@ -60,9 +62,7 @@ pub struct Api {
     lessor: Arc<Lessor>,
     hub: Arc<events::Hub>,
     uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
-    /// Turns at reading an image.
-    reads: Arc<Semaphore>,
+    outgoing: Arc<Outgoing>,
     tiles: Arc<tiles::Tiles>,
     thumbs: Arc<thumbs::Thumbs>,
     history: Arc<History>,
@@ -127,8 +127,7 @@ pub fn router(parts: Parts, access: Access, way: Way, stop: CancellationToken) -
         metrics: Arc::new(metrics),
         lessor,
         uploads: Arc::new(Semaphore::new(delivery::UPLOADS as usize)),
-        downloads: Arc::new(Semaphore::new(images::KILOBYTES_ON_THE_WAY)),
-        reads: Arc::new(Semaphore::new(images::READS)),
+        outgoing: Arc::default(),
         tiles: Arc::new(tiles::Tiles::new(studio.clone())),
         thumbs: Arc::new(thumbs::Thumbs::new(studio, thumbnails)),
         way,

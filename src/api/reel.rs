@@ -9,7 +9,7 @@ use futures_util::stream;
 use super::Api;
 use super::archive::{self, Entry};
 use super::error::ApiError;
-use super::images::FOREVER;
+use super::outgoing::FOREVER;
 use crate::animation::AnimationId;
 use crate::apng::Apng;
 use crate::fractal::{Fractal, FractalSpec, Status, checksum};
@@ -117,9 +117,7 @@ impl Reel {
             return Ok(Some(Apng::end().into()));
         };
         // Room among those on the way first: a client that reads slowly holds one image.
-        let kilobytes = u32::try_from(archive::size(&frame) / 1024).unwrap_or(u32::MAX);
-        let room = self.api.downloads.clone();
-        let room = room.acquire_many_owned(kilobytes).await?;
+        let room = self.api.outgoing.room(archive::size(&frame)).await;
         let Lookup::Image(image) = self.api.farm.image(frame.uuid, None).await? else {
             return Err(format!("frame {} was deleted", frame.uuid).into());
         };
@@ -132,7 +130,7 @@ impl Reel {
             tracing::error!(%error, uuid = %frame.uuid, "an animation cannot be put together");
         })?;
         self.apng = Some(apng);
-        Ok(Some(super::images::counted(piece.into(), room)))
+        Ok(Some(room.hold(piece.into())))
     }
 }
 

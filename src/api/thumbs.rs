@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
-use super::images::{self, FOREVER};
+use super::outgoing::FOREVER;
 use crate::store::Lookup;
 use crate::studio::{Cache, Shelf, Studio, thumb};
 
@@ -97,7 +97,7 @@ async fn small(api: &Api, uuid: Uuid, key: (String, u32)) -> Result<Bytes, ApiEr
         return Ok(png);
     }
     // Those that wait for their turn hold the whole picture.
-    let whole = match images::read(api, uuid, None).await? {
+    let whole = match api.outgoing.read(&api.farm, uuid, None).await? {
         Lookup::Image(image) => image.png,
         // It was there a moment ago.
         Lookup::Same | Lookup::NoImage(_) | Lookup::NoFractal => {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Api;
 use super::error::ApiError;
-use super::images::FOREVER;
+use super::outgoing::FOREVER;
 use crate::fractal::{Constant, FractalSpec, Palette, checksum};
 use crate::render::tile::{DEEPEST, SIDE, Tile};
 use crate::render::{self, Control};
