@@ -1,5 +1,8 @@
 //! What can be asked of a store: a filter over a fixed list of columns, an order, a window.
 
+use super::Page;
+use crate::fractal::Fractal;
+
 /// What a column holds, and so what it may be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -120,6 +123,45 @@ impl Search {
         found
             .saturating_sub(self.offset)
             .min(self.limit.unwrap_or(u64::MAX))
+    }
+}
+
+/// Which part of a search's window is wanted: `count` fractals after the first `skip`.
+///
+/// Rows come and go while a page is made, and its rows are read before they are counted: what is new
+/// in between is counted and not shown, which does no harm. The other way round an old count would cut
+/// off the last row for a new first one, and the page would say that there are no more.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub skip: u64,
+    pub count: u64,
+}
+
+impl Part {
+    /// Rows to be read for it: one more than it has tells whether others follow.
+    pub fn reach(&self, search: &Search) -> u64 {
+        let left = search.window(u64::MAX).saturating_sub(self.skip);
+        self.count.saturating_add(1).min(left)
+    }
+
+    /// How many fractals the window has, where the rows that were read tell.
+    pub fn told(&self, read: usize) -> Option<u64> {
+        let read = read as u64;
+        let last = read <= self.count && (read > 0 || self.skip == 0);
+        last.then_some(self.skip + read)
+    }
+
+    /// The page, of rows that were read and a count that may be older or newer than they are.
+    pub fn page(&self, mut fractals: Vec<Fractal>, counted: u64) -> Page {
+        let seen = match fractals.len() as u64 {
+            0 => 0,
+            read => self.skip + read,
+        };
+        fractals.truncate(self.count as usize);
+        Page {
+            total: counted.max(seen),
+            fractals,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::changes::{get, key};
 use super::open::{in_folder, lock};
 use super::reader::Readers;
+use super::search::Part;
 use super::sql::Dialect;
 use super::writer::{GROUP_BYTES, Group, StoreFile, Writer};
 use super::{
@@ -225,30 +226,35 @@ impl Store for Sqlite {
 
     async fn search(&self, search: Search, skip: u64, count: u64) -> Result<Page> {
         let known = self.writer.counts().borrow().of_filter(&search.filter);
+        let known = known.map(|found| search.window(found));
+        let part = Part { skip, count };
+        if let Some(total) = known.filter(|total| skip > *total) {
+            return Ok(part.page(Vec::new(), total));
+        }
         self.read(move |conn| {
-            let found = match known {
-                Some(total) => total,
-                None => {
-                    let sql = sql::count(&search, Dialect::Sqlite);
-                    let mut statement = conn.prepare_cached(&sql.text)?;
-                    let values = params_from_iter(&sql.values);
-                    statement.query_row(values, |row| row.get::<_, i64>(0))? as u64
-                }
-            };
-            let total = search.window(found);
-            let count = count.min(total.saturating_sub(skip));
-            if count == 0 {
-                return Ok(Page {
-                    total,
-                    fractals: Vec::new(),
-                });
-            }
-            let sql = sql::page(&search, rows::FRACTAL, skip, count, Dialect::Sqlite);
+            let sql = sql::page(
+                &search,
+                rows::FRACTAL,
+                skip,
+                part.reach(&search),
+                Dialect::Sqlite,
+            );
             let mut statement = conn.prepare_cached(&sql.text)?;
             let fractals = statement
                 .query_map(params_from_iter(&sql.values), rows::fractal)?
-                .collect::<rusqlite::Result<_>>()?;
-            Ok(Page { total, fractals })
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let total = match (part.told(fractals.len()), known) {
+                (Some(total), _) => total,
+                (None, Some(total)) => total,
+                (None, None) => {
+                    let sql = sql::count(&search, Dialect::Sqlite);
+                    let mut statement = conn.prepare_cached(&sql.text)?;
+                    let values = params_from_iter(&sql.values);
+                    let found = statement.query_row(values, |row| row.get::<_, i64>(0))?;
+                    search.window(found as u64)
+                }
+            };
+            Ok(part.page(fractals, total))
         })
         .await
     }

@@ -556,6 +556,57 @@ async fn what_was_running_waits_again_after_a_restart(bed: Bed) {
     assert_eq!((counts.queued, counts.failed, counts.running), (1, 1, 0));
 }
 
+/// What comes while a page is read takes no place on it from what was there.
+async fn a_page_has_all_that_was_there_whatever_is_new(bed: Bed) {
+    let store = bed.open().await;
+    let first = insert(&*store).await;
+    let newest = vec![(Column::CreatedAt, Direction::Descending)];
+    let states = ["queued", "done"].map(|name| Value::Text(name.into()));
+    let counted = Filter::In(Column::Status, states.to_vec(), true);
+    let writer = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for _ in 0..200 {
+                insert(&*store).await;
+            }
+        }
+    });
+    // Of the one the store knows the number, the other is counted.
+    for filter in [Filter::And(Vec::new()), counted].iter().cycle() {
+        let search = Search {
+            filter: filter.clone(),
+            order: newest.clone(),
+            ..Search::default()
+        };
+        let page = store.search(search.clone(), 0, 1000).await.unwrap();
+        let last = page.fractals.last().map(|fractal| fractal.uuid);
+        assert_eq!(
+            last,
+            Some(first.uuid),
+            "{} of {}",
+            page.fractals.len(),
+            page.total
+        );
+        assert_eq!(page.total, page.fractals.len() as u64);
+        // And a page that is full knows that more follow.
+        let page = store.search(search, 0, page.total - 1).await.unwrap();
+        assert!(page.total > page.fractals.len() as u64);
+        if writer.is_finished() {
+            break;
+        }
+    }
+    writer.await.unwrap();
+    let beyond = store.search(Search::default(), 500, 10).await.unwrap();
+    assert_eq!((beyond.total, beyond.fractals.len()), (201, 0));
+    let short = Search {
+        limit: Some(5),
+        offset: 198,
+        ..Search::default()
+    };
+    let rest = store.search(short, 1, 10).await.unwrap();
+    assert_eq!((rest.total, rest.fractals.len()), (3, 2));
+}
+
 macro_rules! every_engine {
     ($($test:ident),* $(,)?) => {
         mod sqlite {
@@ -585,6 +636,7 @@ macro_rules! every_engine {
 
 every_engine!(
     a_fractal_comes_back_as_it_went_in,
+    a_page_has_all_that_was_there_whatever_is_new,
     rows_stand_in_order_of_acceptance_and_uuids_are_there_once,
     many_are_accepted_all_together_or_not_at_all,
     a_fractal_goes_its_way_and_no_other,

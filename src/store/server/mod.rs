@@ -45,6 +45,7 @@ use self::link::{Link, Pool};
 use self::rows::{COLUMNS, WAITING, key};
 pub use self::shared::Node;
 use self::writer::Writer;
+use super::search::Part;
 use super::{
     Counts, Finished, Image, Listener, Lookup, Page, Result, Search, Store, StoreError, Waiting,
     sql,
@@ -273,24 +274,26 @@ impl<E: Engine> Store for Server<E> {
 
     async fn search(&self, search: Search, skip: u64, count: u64) -> Result<Page> {
         let known = self.writer.counts().borrow().of_filter(&search.filter);
-        let found = match known {
-            Some(total) => total,
-            None => {
+        let known = known.map(|found| search.window(found));
+        let part = Part { skip, count };
+        if let Some(total) = known.filter(|total| skip > *total) {
+            return Ok(part.page(Vec::new(), total));
+        }
+        let statement = sql::page(&search, COLUMNS, skip, part.reach(&search), E::DIALECT).into();
+        let mut fractals = Vec::new();
+        for row in self.read(&statement).await? {
+            fractals.push(rows::fractal(row)?);
+        }
+        let total = match (part.told(fractals.len()), known) {
+            (Some(total), _) => total,
+            (None, Some(total)) => total,
+            (None, None) => {
                 let statement = sql::count(&search, E::DIALECT).into();
                 let row = some(self.read(&statement).await?.into_iter().next())?;
-                some(Cells::of(row).integer()?)? as u64
+                search.window(some(Cells::of(row).integer()?)? as u64)
             }
         };
-        let total = search.window(found);
-        let count = count.min(total.saturating_sub(skip));
-        let mut fractals = Vec::new();
-        if count > 0 {
-            let statement = sql::page(&search, COLUMNS, skip, count, E::DIALECT).into();
-            for row in self.read(&statement).await? {
-                fractals.push(rows::fractal(row)?);
-            }
-        }
-        Ok(Page { total, fractals })
+        Ok(part.page(fractals, total))
     }
 
     async fn waiting(&self, after: RowId, count: usize) -> Result<Vec<Waiting>> {
