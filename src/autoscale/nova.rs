@@ -129,7 +129,7 @@ mod tests {
             ended: 0,
             workers: vec![worker("w1", 0), worker("w2", 2), worker("w4", 0)],
         };
-        // The newest first, but the one that never came before all.
+        // The last one first, but the one that never came before all.
         assert_eq!(idle(&["w4", "w3", "w2", "w1"], &look), [1, 0, 3]);
         look.queued = 1;
         assert_eq!(idle(&["w4", "w3", "w2", "w1"], &look), [1]);

@@ -1,4 +1,4 @@
-//! Fewer workers or API nodes: the newest leave first, workers give back what they render, and API
+//! Fewer workers or API nodes: the last ones leave first, workers give back what they render, and API
 //! nodes answer what they are being asked. More are made by `up`. And what `faafo autoscale` has to know
 //! of a deployment.
 
@@ -39,7 +39,8 @@ impl Counts {
     }
 }
 
-/// The nodes that are too many for `counts`, the newest first.
+/// The nodes that are too many for `counts`, those with the highest numbers first: who has opened the
+/// farm at its first API node goes on there.
 pub fn too_many(survey: &Survey, name: &Name, counts: Counts) -> Result<Vec<Server>> {
     survey.is_no_stack(name)?;
     match survey.topology() {
@@ -130,4 +131,33 @@ pub fn fronts(survey: &Survey) -> Vec<String> {
         }
     });
     ips.map(ready::url).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::tally::tests::server;
+
+    /// Those that are made at once may have any order in time.
+    #[test]
+    fn the_highest_numbers_leave_however_old_they_are() {
+        let mut second = server(Role::Worker, 2, "ACTIVE");
+        second.created = "2020-01-01T00:00:00Z".into();
+        let survey = Survey {
+            servers: vec![
+                second,
+                server(Role::Worker, 3, "ACTIVE"),
+                server(Role::Worker, 1, "ACTIVE"),
+                server(Role::Api, 1, "ACTIVE"),
+            ],
+            ..Survey::default()
+        };
+        let counts = Counts {
+            workers: Some(1),
+            apis: None,
+        };
+        let leaving = too_many(&survey, &"n".parse().unwrap(), counts).unwrap();
+        let names: Vec<_> = leaving.iter().map(|server| &server.name).collect();
+        assert_eq!(names, ["faafo-n-worker-3", "faafo-n-worker-2"]);
+    }
 }

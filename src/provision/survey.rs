@@ -361,11 +361,11 @@ impl Survey {
         self.addresses.iter().find(leads)
     }
 
-    /// Servers of a role, the newest last.
+    /// Servers of a role, in the order of their numbers.
     pub fn of_role(&self, role: Role) -> Vec<&Server> {
         let is_it = |server: &&Server| server.role() == Some(role);
         let mut servers: Vec<_> = self.servers.iter().filter(is_it).collect();
-        servers.sort_by(|a, b| (&a.created, a.number()).cmp(&(&b.created, b.number())));
+        servers.sort_by_key(|server| server.number());
         servers
     }
 

@@ -65,7 +65,7 @@ async fn servers_come_with_the_load_and_go_with_it() {
         assert!(more["ports"][name].is_object());
     }
 
-    // The newest is the first to leave, but it is the one that renders: all else goes away.
+    // The last is the first to leave, but it is the one that renders: all else goes away.
     let _third = work(3);
     let begun = Instant::now();
     let kept = loop {

@@ -127,7 +127,7 @@ async fn services_several_api_nodes_and_workers() {
     assert!(said.contains("--apis must be at least 1"), "{said}");
     assert_eq!(lab.snapshot(), more);
 
-    // Fewer of the one and more of the other: the newest leave with their addresses, and who comes then
+    // Fewer of the one and more of the other: the last ones leave with their addresses, and who comes then
     // knows those that are left.
     lab.done("scale --name t11 --apis 1 --workers 3 --no-wait");
     let fewer = lab.snapshot();

@@ -101,8 +101,8 @@ pub struct PlanArgs {
 
 #[derive(Args)]
 #[command(after_help = "\
-The newest leave first. They are shut down, by which workers give back what they render and API nodes
-answer what they are being asked, and then deleted.
+Those with the highest numbers leave. They are shut down, by which workers give back what they render
+and API nodes answer what they are being asked, and then deleted.
 
 Examples:
   faafo provision scale --workers 5
