@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -299,7 +298,7 @@ pub struct UnknownStatus(String);
 /// What rendering brought, beside the image itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// [`checksum`] of the PNG file.
+    /// [`crate::digest::checksum`] of the PNG file.
     pub checksum: String,
     /// Bytes of the PNG file.
     pub size: u64,
@@ -307,22 +306,6 @@ pub struct Outcome {
     pub duration: f64,
     /// Name of the host that rendered it.
     pub generated_by: String,
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn checksum(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-/// Two lower-case digits a byte.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let text = String::with_capacity(2 * bytes.len());
-    bytes.iter().fold(text, |mut hex, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// A fractal's place in the order of acceptance. Never used twice, where a uuid may come again once

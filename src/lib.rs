@@ -11,6 +11,7 @@ pub mod cli; //      the command line: one file a command
 pub mod config; //   settings: flags, else environment, else file, else default
 mod crews; //        nodes tell each other who works at them
 mod demo; //         ten fractals for an empty gallery
+pub mod digest; //   SHA-256, in digits
 pub mod doctor; //   what keeps a farm from working, and what mends it
 mod entropy; //      randomness in a static binary
 pub mod events; //   what happens to fractals, for whoever watches

@@ -10,12 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Access, Fellows, Parts, Tls, TlsError, Way};
-use crate::config::{Config, ConfigError, LogFormat};
+use crate::config::{Config, ConfigError};
 use crate::crews;
 use crate::demo;
 use crate::farm::Farm;
 use crate::lessor::Lessor;
-use crate::log;
+use crate::log::{self, LogFormat};
 use crate::metrics::{BrokerMetrics, Metrics, Moment};
 use crate::queue::LocalQueue;
 use crate::queue::amqp::{AmqpQueue, News};

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
@@ -52,13 +52,9 @@ pub async fn create(
     let (id, draft) = new_animation(fields)?;
     let (id, frames) = api.farm.animate(id, &draft).await?;
     let doc = document(&api, id, &frames)?;
-    let location = format!("/v1/animations/{}", id.uuid());
-    let location = api.way.absolute(&headers, &location);
-    let mut response = (StatusCode::CREATED, Json(doc)).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let path = format!("/v1/animations/{}", id.uuid());
+    let location = api.way.location(&headers, &path);
+    Ok((StatusCode::CREATED, location, Json(doc)).into_response())
 }
 
 fn new_animation(mut fields: Fields) -> Result<(Option<Uuid>, AnimationDraft), ApiError> {

@@ -17,7 +17,8 @@ use super::access::Denied;
 use super::body::{self, Fields, parse_uuid};
 use super::error::{ApiError, Unkept};
 use super::fractals::{SPEC_FIELDS, find, in_path, unknown_field};
-use crate::fractal::{FractalSpec, Outcome, RowId, checksum};
+use crate::digest::checksum;
+use crate::fractal::{FractalSpec, Outcome, RowId};
 use crate::wire::{ErrorDoc, FractalDoc, ResultDoc};
 
 /// Most bytes of an image. A picture of 100 million pixels is about 13 MB as workers make it.

@@ -68,14 +68,13 @@ pub async fn create(
     let fields = small_json_object(&headers, body).await?;
     let (uuid, draft) = new_fractal(fields)?;
     let fractal = api.farm.submit(uuid, &draft).await?;
-    let location = api
-        .way
-        .absolute(&headers, &format!("/v1/fractal/{}", fractal.uuid));
-    let mut response = (StatusCode::CREATED, Json(FractalDoc::from(fractal))).into_response();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    let location = api.way.location(&headers, &path(&fractal));
+    let document = Json(FractalDoc::from(fractal));
+    Ok((StatusCode::CREATED, location, document).into_response())
+}
+
+fn path(fractal: &Fractal) -> String {
+    format!("/v1/fractal/{}", fractal.uuid)
 }
 
 fn new_fractal(mut fields: Fields) -> Result<(Uuid, Draft), ApiError> {
@@ -177,14 +176,8 @@ async fn single(api: &Api, headers: &HeaderMap, query: ListQuery) -> Result<Resp
         (None, _) => Err(ApiError::new(StatusCode::NOT_FOUND, "No result found")),
         (Some(_), Some(_)) => Err(ApiError::bad_request("Multiple results found")),
         (Some(fractal), None) => {
-            let location = api
-                .way
-                .absolute(headers, &format!("/v1/fractal/{}", fractal.uuid));
-            let mut response = Json(document(api, fractal)).into_response();
-            if let Ok(location) = HeaderValue::try_from(location) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            Ok(response)
+            let location = api.way.location(headers, &path(&fractal));
+            Ok((location, Json(document(api, fractal))).into_response())
         }
     }
 }

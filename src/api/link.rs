@@ -1,6 +1,6 @@
 //! Addresses in answers, and how clients come to know this server.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// What stands between clients and this server.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,16 @@ impl Way {
             Some(host) => format!("{}://{host}{path}", self.scheme(headers)),
             None => path.to_owned(),
         }
+    }
+
+    /// `Location`, the full address of `path`, as a part of an answer.
+    pub fn location(
+        self,
+        headers: &HeaderMap,
+        path: &str,
+    ) -> Option<[(HeaderName, HeaderValue); 1]> {
+        let address = HeaderValue::try_from(self.absolute(headers, path)).ok()?;
+        Some([(header::LOCATION, address)])
     }
 
     /// The host, with its port, that the client asked for.

@@ -16,7 +16,8 @@ use include_dir::{Dir, DirEntry, include_dir};
 use super::Api;
 use super::error::ApiError;
 use super::fractals::find;
-use crate::fractal::{Fractal, Status, checksum};
+use crate::digest::checksum;
+use crate::fractal::{Fractal, Status};
 use crate::store::Search;
 use crate::store::search::{Column, Comparison, Direction, Filter, Value};
 

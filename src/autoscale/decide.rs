@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::load::Load;
+use super::load::{Load, Seen};
 use super::window::Window;
 
 /// What is asked for.
@@ -23,23 +23,6 @@ pub struct Policy {
     pub cool_down: Duration,
     /// A worker that was asked for and has not come after so long never will.
     pub boot_time: Duration,
-}
-
-/// The farm and its workers at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seen {
-    /// Fractals that wait, and that are being rendered.
-    pub queued: u64,
-    pub running: u64,
-    /// Renders that have ended; only its growth says something.
-    pub ended: u64,
-    /// How long the oldest has waited, if one waits.
-    pub oldest: Option<Duration>,
-    /// Workers that the farm knows, and pictures that they all render at a time.
-    pub workers: u32,
-    pub slots: u64,
-    /// Workers that there are for whoever makes them, with those that are on their way.
-    pub have: u32,
 }
 
 /// What is to be done, and why.

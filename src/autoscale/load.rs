@@ -4,8 +4,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::decide::Seen;
-
 /// What was seen so long ago counts half.
 const HALF_LIFE: f64 = 60.0;
 
@@ -16,6 +14,23 @@ const BURST: usize = 6;
 
 /// Ends of renders, weighed by their age, from which on their mean says something.
 const ENOUGH: f64 = 0.5;
+
+/// The farm and its workers at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// Fractals that wait, and that are being rendered.
+    pub queued: u64,
+    pub running: u64,
+    /// Renders that have ended; only its growth says something.
+    pub ended: u64,
+    /// How long the oldest has waited, if one waits.
+    pub oldest: Option<Duration>,
+    /// Workers that the farm knows, and pictures that they all render at a time.
+    pub workers: u32,
+    pub slots: u64,
+    /// Workers that there are for whoever makes them, with those that are on their way.
+    pub have: u32,
+}
 
 #[derive(Default)]
 pub struct Load {

@@ -23,10 +23,11 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use decide::Policy;
-use decide::{Decider, Seen, Verdict, Why};
+use decide::{Decider, Verdict, Why};
 pub use farm::Farm;
 use farm::Look;
 pub use ledger::Ledger;
+use load::Seen;
 pub use nova::Nova;
 use outage::Outage;
 pub use webhooks::{Addresses, Webhooks};

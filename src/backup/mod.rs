@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::fractal::hexadecimal;
+use crate::digest::hexadecimal;
 use crate::store::url::Database;
 use crate::store::{FILE, OpenError, StoreError};
 use crate::wire::CountsDoc;

@@ -34,7 +34,7 @@ pub fn unpack(
     };
     // Not while a server is at work there, and none starts until this is done.
     let _lock = lock(folder)?;
-    give_to_owner_of(folder, &folder.join("lock")).map_err(in_folder)?;
+    give_to_owner_of(folder, folder.join("lock").as_path()).map_err(in_folder)?;
     // Tokens alone are those of a farm whose store is elsewhere.
     let tokens = TOKENS.map(|name| to.data.join(name));
     let mut kept = tokens.iter().chain([&to.store]);
@@ -102,7 +102,7 @@ fn place_token(token: &Path, data: &Path, name: &str) -> io::Result<()> {
     // The data folder may be another file system than the store's.
     let mut part = tempfile::NamedTempFile::new_in(folder)?;
     part.write_all(&fs::read(token)?)?;
-    give_to_owner_of(folder, part.path())?;
+    give_to_owner_of(folder, part.as_file())?;
     part.as_file().sync_all()?;
     part.persist(&place).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()

@@ -13,7 +13,7 @@ use super::{Done, Failure, node};
 use crate::autoscale::{
     Addresses, Autoscaler, Farm, Ledger, Nova, Policy, Scaler, Settings, Webhooks,
 };
-use crate::config::{LogFormat, LogLevel};
+use crate::log::{LogFormat, LogLevel};
 use crate::provision::{Error, Name, Survey, scale};
 
 const EXAMPLES: &str = "\

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::client::{Client, Refused, WriteArgs, failure, is_status, patiently};
 use super::{Done, Failure, output, progress};
-use crate::fractal::{Palette, checksum};
+use crate::digest::checksum;
+use crate::fractal::Palette;
 use crate::wire::{ImportDoc, NewFractalDoc};
 
 #[derive(Args)]

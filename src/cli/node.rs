@@ -7,9 +7,10 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{Done, Failure, output};
-use crate::config::{Config, ConfigError, LogFormat, LogLevel, Settings};
+use crate::config::{Config, ConfigError, Settings};
+use crate::log::{self, LogFormat, LogLevel};
 use crate::node::{self, Role, Start};
-use crate::{log, service};
+use crate::service;
 
 #[derive(Args)]
 #[command(after_help = "\

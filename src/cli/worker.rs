@@ -8,7 +8,8 @@ use clap::Args;
 use reqwest::Url;
 
 use super::{Done, Failure, client, node};
-use crate::config::{self, Addresses, ConfigError, LogFormat, LogLevel, Settings};
+use crate::config::{self, Addresses, ConfigError, Settings};
+use crate::log::{LogFormat, LogLevel};
 use crate::node::run_worker;
 use crate::queue::amqp::{QueueType, TransportUrl};
 use crate::tokens::{Kind, Place, TokenFileError};

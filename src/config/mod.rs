@@ -12,12 +12,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::ValueEnum;
-use serde::Deserialize;
-
 use crate::animation::MOST_FRAMES;
 use crate::farm::Policy;
 use crate::fractal::Limits;
+use crate::log::{LogFormat, LogLevel};
 use crate::queue::amqp::{Transport, TransportError};
 use crate::service;
 use crate::store::url::Database;
@@ -25,34 +23,6 @@ use crate::tokens::{Kind, Place};
 
 pub use defaults::{default_data_dir, default_spool, slots};
 pub use settings::{Addresses, Settings};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-    /// Lines that begin with their priority, as systemd's journal takes them.
-    Journal,
-}
-
-impl Default for LogFormat {
-    fn default() -> Self {
-        match crate::log::goes_to_journal() {
-            true => LogFormat::Journal,
-            false => LogFormat::Text,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-}
 
 /// What a node runs by.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{ConfigError, LogFormat, LogLevel};
+use super::ConfigError;
+use crate::log::{LogFormat, LogLevel};
 use crate::queue::amqp::{QueueType, TransportUrl};
 use crate::store::url::Secret;
 

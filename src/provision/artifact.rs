@@ -5,10 +5,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{Method, StatusCode, Url};
 use ring::hmac;
-use sha2::{Digest, Sha256};
 
 use super::cloud::{Cloud, Service};
 use super::{Name, Result, container, failed};
+use crate::digest::{checksum, hexadecimal};
 
 /// A binary that somebody else has put somewhere.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub const FOR_NOW: i64 = 6;
 pub fn own() -> Result<(Bytes, String)> {
     match std::env::current_exe().and_then(std::fs::read) {
         Ok(binary) => {
-            let sha256 = hex(&Sha256::digest(&binary));
+            let sha256 = checksum(&binary);
             Ok((Bytes::from(binary), sha256))
         }
         Err(error) => failed(format!("cannot read this executable: {error}")),
@@ -79,7 +79,7 @@ fn temp_url(base: &Url, path: &str, key: &str, digest: hmac::Algorithm, expires:
     let text = format!("GET\n{expires}\n{}", url.path());
     let signature = hmac::sign(&hmac::Key::new(digest, key.as_bytes()), text.as_bytes());
     url.query_pairs_mut()
-        .append_pair("temp_url_sig", &hex(signature.as_ref()))
+        .append_pair("temp_url_sig", &hexadecimal(signature.as_ref()))
         .append_pair("temp_url_expires", &expires.to_string());
     url
 }
@@ -97,10 +97,6 @@ impl Cloud {
     }
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +110,7 @@ mod tests {
         let url = temp_url(&base, "/container/object", "mykey", digest, 1_323_479_485);
         let text = "GET\n1323479485\n/v1/AUTH_account/container/object";
         let expected = hmac::sign(&hmac::Key::new(digest, b"mykey"), text.as_bytes());
-        let expected = hex(expected.as_ref());
+        let expected = hexadecimal(expected.as_ref());
         assert_eq!(
             url.as_str(),
             format!(

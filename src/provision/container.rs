@@ -5,9 +5,9 @@ use rand::rngs::SysRng;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::artifact::hex;
 use super::cloud::{Answer, Cloud, CloudError, Service};
 use super::{Name, Result, failed};
+use crate::digest::hexadecimal;
 
 /// The key that signs its addresses.
 const KEY: &str = "x-container-meta-temp-url-key";
@@ -46,7 +46,7 @@ pub async fn ensure(cloud: &Cloud, name: &Name) -> Result<String> {
     if let Err(error) = SysRng.try_fill_bytes(&mut key) {
         return failed(format!("the system has no random numbers: {error}"));
     }
-    let key = hex(&key);
+    let key = hexadecimal(&key);
     let put = cloud.call(Service::ObjectStore, Method::PUT, path(name));
     put.header(KEY, &key)
         .header(MARK, name.to_string())

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use ring::hmac;
 
-use super::artifact::hex;
 use super::cloud::{Cloud, CloudError, Service};
 use super::{Name, Result, failed};
+use crate::digest::hexadecimal;
 use crate::tokens::{self, Kind, Token};
 
 /// Files that hold tokens, where somebody has named them.
@@ -67,7 +67,7 @@ impl Tokens {
 
 fn derived(secret: &str, of_what: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hex(hmac::sign(&key, of_what.as_bytes()).as_ref())
+    hexadecimal(hmac::sign(&key, of_what.as_bytes()).as_ref())
 }
 
 /// The deployment's tokens, made if there are none so far.

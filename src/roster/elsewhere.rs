@@ -9,64 +9,52 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{SILENCE, Worker};
-use crate::wire::lease::CrewDoc;
 
 /// Workers of a node that the others are told by name; all are counted.
 pub const TOLD: usize = 1000;
 
-/// Other nodes that are remembered, and most bytes of what one may say.
+/// Other nodes that are remembered.
 const NODES: usize = 256;
-const DOC_BYTES: usize = 1 << 20;
 
 #[derive(Default)]
-pub struct Elsewhere(Mutex<HashMap<Uuid, Crew>>);
+pub struct Elsewhere(Mutex<HashMap<Uuid, (Crew, Instant)>>);
 
 /// The workers of a node, as it told.
-struct Crew {
-    count: u64,
-    slots: u64,
-    workers: Vec<Worker>,
-    told: Instant,
+#[derive(Clone, Debug, Default)]
+pub struct Crew {
+    pub count: u64,
+    /// Pictures that they all together render at a time.
+    pub slots: u64,
+    /// The first [`TOLD`] of them.
+    pub workers: Vec<Worker>,
 }
 
 impl Elsewhere {
     /// Takes note of what a node told.
-    pub fn hear(&self, node: Uuid, document: &[u8]) {
-        if document.len() > DOC_BYTES {
-            return;
-        }
-        // They come from outside.
-        let Ok(mut doc) = serde_json::from_slice::<CrewDoc>(document) else {
-            return;
-        };
-        doc.workers.truncate(TOLD);
+    pub fn hear(&self, node: Uuid, mut crew: Crew) {
+        crew.workers.truncate(TOLD);
+        crew.count = crew.count.max(crew.workers.len() as u64);
         let mut crews = self.crews();
-        if doc.count == 0 {
+        if crew.count == 0 {
             crews.remove(&node);
         } else if crews.len() < NODES || crews.contains_key(&node) {
-            let crew = Crew {
-                count: doc.count.max(doc.workers.len() as u64),
-                slots: doc.slots,
-                workers: doc.workers.into_iter().map(Worker::from).collect(),
-                told: Instant::now(),
-            };
-            crews.insert(node, crew);
+            crews.insert(node, (crew, Instant::now()));
         }
     }
 
     /// Pictures that all of them together can render at a time.
     pub fn slots(&self) -> u64 {
         let crews = self.crews();
-        let slots = crews.values().map(|crew| crew.slots);
+        let slots = crews.values().map(|(crew, _)| crew.slots);
         slots.fold(0, u64::saturating_add)
     }
 
     /// How many there are beyond those that are told by name, and these.
     pub fn workers(&self) -> (u64, Vec<Worker>) {
         let (mut unnamed, mut workers) = (0_u64, Vec::new());
-        for crew in self.crews().values() {
+        for (crew, told) in self.crews().values() {
             unnamed = unnamed.saturating_add(crew.count - crew.workers.len() as u64);
-            let ago = crew.told.elapsed();
+            let ago = told.elapsed();
             workers.extend(crew.workers.iter().cloned().map(|worker| Worker {
                 silent: worker.silent + ago,
                 ..worker
@@ -76,40 +64,10 @@ impl Elsewhere {
         (unnamed, workers)
     }
 
-    fn crews(&self) -> MutexGuard<'_, HashMap<Uuid, Crew>> {
+    fn crews(&self) -> MutexGuard<'_, HashMap<Uuid, (Crew, Instant)>> {
         // Each use changes one entry, so that a panic leaves the map whole.
         let mut crews = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        crews.retain(|_, crew| crew.told.elapsed() < SILENCE);
+        crews.retain(|_, (_, told)| told.elapsed() < SILENCE);
         crews
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_crew_is_not_taken_for_one() {
-        let (elsewhere, node) = (Elsewhere::default(), Uuid::new_v4());
-        for nonsense in [
-            "",
-            "{}",
-            "[]",
-            r#"{"count": -1, "slots": 1, "workers": []}"#,
-        ] {
-            elsewhere.hear(node, nonsense.as_bytes());
-        }
-        assert_eq!(elsewhere.slots(), 0);
-        let worker = r#"{"id": "6f1fae11-52b2-4e0c-9f1f-5a6f6d1d2b11", "name": "w", "version": "9",
-            "slots": 2, "rendering": [], "done": 1, "rate": 0.5, "silent": SILENT, "mood": "fine"}"#;
-        for (silent, listed) in [("1", 1), ("-1", 1), ("1e300", 0)] {
-            let worker = worker.replace("SILENT", silent);
-            let crew = format!(r#"{{"count": 5, "slots": 9, "workers": [{worker}], "more": 1}}"#);
-            elsewhere.hear(node, crew.as_bytes());
-            let (unnamed, workers) = elsewhere.workers();
-            assert_eq!((unnamed, workers.len(), elsewhere.slots()), (4, listed, 9));
-        }
-        elsewhere.hear(node, br#"{"count": 0, "slots": 0, "workers": []}"#);
-        assert_eq!((elsewhere.workers().0, elsewhere.slots()), (0, 0));
     }
 }

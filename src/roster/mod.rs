@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::worker::Crew;
-pub use elsewhere::{Elsewhere, TOLD};
+use crate::worker;
+pub use elsewhere::{Crew, Elsewhere, TOLD};
 
 /// What a worker says of itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +45,7 @@ const MOST: usize = 16_384;
 pub struct Roster {
     seen: Mutex<Seen>,
     /// Those in this process, and under which id they are known.
-    local: Option<(Uuid, Arc<Crew>)>,
+    local: Option<(Uuid, Arc<worker::Crew>)>,
     elsewhere: Elsewhere,
 }
 
@@ -55,7 +55,7 @@ struct Seen {
 }
 
 impl Roster {
-    pub fn new(local: Option<Arc<Crew>>) -> Roster {
+    pub fn new(local: Option<Arc<worker::Crew>>) -> Roster {
         Roster {
             seen: Mutex::new(Seen {
                 workers: HashMap::new(),

@@ -5,6 +5,7 @@
 
 mod changes;
 pub mod copy;
+mod folder;
 pub mod health;
 mod mysql;
 mod open;
@@ -28,10 +29,11 @@ use uuid::Uuid;
 use crate::events::Event;
 use crate::fractal::{Fractal, FractalSpec, Outcome, RowId, Status};
 use crate::metrics::StoreMetrics;
-pub use open::{lock, open};
+pub use folder::{OpenError, lock};
+pub use open::open;
 pub use search::Search;
 use search::{Column, Comparison, Filter, Value};
-pub use sqlite::{FILE, OpenError, Sqlite};
+pub use sqlite::{FILE, Sqlite};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::changes::{get, key};
-use super::open::{in_folder, lock};
+use super::folder::{OpenError, in_folder, lock};
 use super::reader::Readers;
 use super::search::Part;
 use super::sql::Dialect;
@@ -43,17 +43,6 @@ pub struct Sqlite {
     metrics: StoreMetrics,
     /// Held as long as the store is open: one process a folder.
     _lock: File,
-}
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot use {path} as data folder: {error}; name another with --data-dir")]
-    Folder { path: String, error: std::io::Error },
-    #[error("another faafo uses the data folder {path}: stop it, or name another with --data-dir")]
-    InUse { path: String },
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Sqlite {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown, lchown};
 use std::path::{Path, PathBuf};
 
 use super::{Kind, MOST, Token, Unfit};
@@ -159,7 +159,7 @@ impl Place {
             let mut part = tempfile::NamedTempFile::new_in(folder)?;
             writeln!(part, "{}", token.expose())?;
             // Root may rotate what a server reads that does not run as root.
-            give_to_owner_of(folder, part.path())?;
+            give_to_owner_of(folder, part.as_file())?;
             // Or a power cut could leave the name without the contents.
             part.as_file().sync_all()?;
             let written = persist(part, &self.path)?;
@@ -233,12 +233,76 @@ fn make_private(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes `path` belong to whom `folder` belongs to, if root makes it.
-pub fn give_to_owner_of(folder: &Path, path: &Path) -> io::Result<()> {
-    let (owner, now) = (fs::metadata(folder)?, fs::metadata(path)?);
-    // Only root gives away; to others the folder would belong already, or stay closed.
-    if now.uid() == 0 && owner.uid() != 0 {
-        chown(path, Some(owner.uid()), Some(owner.gid()))?;
+/// What root gives away. Whom the folder belongs to may put a link to any file into it: none is
+/// followed.
+pub enum Gift<'a> {
+    /// Whatever its name has come to mean.
+    Open(&'a File),
+    /// What the path names, even if that is a link.
+    Named(&'a Path),
+}
+
+impl<'a> From<&'a File> for Gift<'a> {
+    fn from(file: &'a File) -> Self {
+        Gift::Open(file)
     }
-    Ok(())
+}
+
+impl<'a> From<&'a Path> for Gift<'a> {
+    fn from(path: &'a Path) -> Self {
+        Gift::Named(path)
+    }
+}
+
+/// Makes something belong to whom `folder` belongs to, if root has made it.
+pub fn give_to_owner_of<'a>(folder: &Path, gift: impl Into<Gift<'a>>) -> io::Result<()> {
+    let (owner, gift) = (fs::metadata(folder)?, gift.into());
+    let now = match gift {
+        Gift::Open(file) => file.metadata()?,
+        Gift::Named(path) => fs::symlink_metadata(path)?,
+    };
+    // Only root gives away; to others the folder would belong already, or stay closed.
+    if now.uid() != 0 || owner.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Some(owner.uid()), Some(owner.gid()));
+    match gift {
+        Gift::Open(file) => fchown(file, user, group),
+        Gift::Named(path) => lchown(path, user, group),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_a_link_in_the_folder_points_to_stays_roots() {
+        let root = tempfile::TempDir::new().unwrap();
+        if fs::metadata(root.path()).unwrap().uid() != 0 {
+            // Others give nothing away.
+            return;
+        }
+        let folder = root.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        chown(&folder, Some(4711), Some(4712)).unwrap();
+        let secret = root.path().join("secret");
+        fs::write(&secret, "root's").unwrap();
+        let link = folder.join("lock");
+        symlink(&secret, &link).unwrap();
+        give_to_owner_of(&folder, link.as_path()).unwrap();
+        assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
+
+        // A link in the place of a file that is open.
+        let path = folder.join("part");
+        let part = File::create(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&secret, &path).unwrap();
+        give_to_owner_of(&folder, &part).unwrap();
+        assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
+        let given = part.metadata().unwrap();
+        assert_eq!((given.uid(), given.gid()), (4711, 4712));
+    }
 }

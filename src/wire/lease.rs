@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::fractal::{Constant, FractalSpec, Palette, Plane};
 use crate::leases::Held;
 use crate::queue::Task;
-use crate::roster::{Announced, Worker};
+use crate::roster::{Announced, Crew, Worker};
 
 /// What this version speaks.
 pub const PROTOCOL: u32 = 1;
@@ -269,6 +269,16 @@ pub struct CrewDoc {
     pub slots: u64,
     /// The first thousand by name.
     pub workers: Vec<WorkerDoc>,
+}
+
+impl From<CrewDoc> for Crew {
+    fn from(doc: CrewDoc) -> Crew {
+        Crew {
+            count: doc.count,
+            slots: doc.slots,
+            workers: doc.workers.into_iter().map(Worker::from).collect(),
+        }
+    }
 }
 
 /// The workers of the farm.

@@ -24,7 +24,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::fractal::{FractalSpec, Outcome, checksum};
+use crate::digest::checksum;
+use crate::fractal::{FractalSpec, Outcome};
 use crate::metrics::{Ended, WorkerMetrics};
 use crate::queue::Task;
 use crate::render::{Control, RenderError};

@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faafo::digest::checksum;
 use faafo::events::Event;
-use faafo::fractal::{
-    Constant, Fractal, FractalSpec, Outcome, Palette, Plane, RowId, Status, checksum,
-};
+use faafo::fractal::{Constant, Fractal, FractalSpec, Outcome, Palette, Plane, RowId, Status};
 use faafo::store::search::{Column, Comparison, Direction, Filter, Value};
 use faafo::store::url::Database;
 use faafo::store::{self, Counts, Finished, Lookup, Search, Store, StoreError};
@@ -408,6 +407,11 @@ async fn searches_find_what_they_say(bed: Bed) {
     for (filter, widths) in [
         (is(Column::Width, Comparison::Gt, Value::Integer(4)), "56"),
         (is(Column::Width, Comparison::Le, Value::Real(2.5)), "12"),
+        // The same question with numbers of another kind.
+        (is(Column::Width, Comparison::Gt, Value::Real(4.5)), "56"),
+        (is(Column::Width, Comparison::Gt, Value::Integer(5)), "6"),
+        (is(Column::Width, Comparison::Gt, Value::Real(3.5)), "456"),
+        (is(Column::Width, Comparison::Le, Value::Integer(3)), "123"),
         (
             is(Column::Width, Comparison::Lt, Value::Real(f64::INFINITY)),
             "123456",
