@@ -302,7 +302,7 @@ impl Lessor {
             let Some(lease) = leases.grant(worker, task.row, task.uuid) else {
                 return Ok(Err(task.uuid));
             };
-            let begun = farm.begin(task.row).await;
+            let begun = farm.lend(task.row, lease).await;
             if matches!(begun, Ok(true)) && leases.begun(lease, self.time) {
                 return Ok(Ok((lease, task)));
             }
@@ -344,7 +344,8 @@ impl Lessor {
             let renewed = match leases.renew(worker, *task, self.time) {
                 Renewal::Renewed => true,
                 Renewal::Ended => false,
-                Renewal::Unknown => self.take_over(worker, *task).await,
+                // What the store cannot tell now it is asked again at the next renewal.
+                Renewal::Unknown => self.take_over(worker, *task).await.unwrap_or(true),
             };
             if !renewed {
                 gone.push(task.lease);
@@ -355,45 +356,52 @@ impl Lessor {
 
     /// Goes on with a render that was lent before this process started, or by another node, unless
     /// someone else has taken it up.
-    async fn take_over(self: &Arc<Self>, worker: Uuid, held: Held) -> bool {
+    async fn take_over(self: &Arc<Self>, worker: Uuid, held: Held) -> Result<bool, StoreError> {
         // On a task of its own: whoever asked may leave in the middle, and the commit come.
         let lessor = self.clone();
         let resumed = tokio::spawn(async move {
             let leases = lessor.farm.leases();
             if !leases.adopt(worker, held) {
-                return false;
+                return Ok(false);
             }
-            if matches!(lessor.farm.resume(held.row, held.lease).await, Ok(true)) {
-                return leases.begun(held.lease, lessor.time);
+            let resumed = lessor.farm.resume(held.row, held.lease).await;
+            if matches!(resumed, Ok(true)) {
+                return Ok(leases.begun(held.lease, lessor.time));
             }
             leases.end(worker, held.lease);
-            false
+            resumed
         });
         // A panic has been told.
-        resumed.await.unwrap_or(false)
+        resumed.await.unwrap_or(Ok(false))
     }
 
     /// Takes tasks back. What the store cannot note now it will when the lease runs out.
-    pub async fn take_back(&self, worker: Uuid, returned: Vec<Returned>) {
-        let leases = self.farm.leases();
-        join_all(returned.into_iter().map(async |task| {
-            let Some(row) = leases.end(worker, task.lease) else {
-                return;
-            };
-            let noted = match task.failure {
-                Some(reason) => self.farm.fail(row, reason).await,
-                None => self.farm.give_back(row).await,
-            };
-            if let Err(error) = noted {
-                tracing::warn!(%error, "cannot take back a task");
-                self.lose_later(row);
-            }
-        }))
-        .await;
+    pub async fn take_back(self: &Arc<Self>, worker: Uuid, returned: Vec<Returned>) {
+        let back = returned.into_iter().map(|task| {
+            let lessor = self.clone();
+            // On tasks of their own: whoever asked may leave in the middle, when the lease has ended.
+            tokio::spawn(async move { lessor.take_one_back(worker, task).await })
+        });
+        // A panic has been told.
+        join_all(back.collect::<Vec<_>>()).await;
+    }
+
+    async fn take_one_back(&self, worker: Uuid, task: Returned) {
+        let Some(row) = self.farm.leases().end(worker, task.lease) else {
+            return;
+        };
+        let noted = match task.failure {
+            Some(reason) => self.farm.fail(row, reason).await,
+            None => self.farm.give_back(row).await,
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "cannot take back a task");
+            self.lose_later(row);
+        }
     }
 
     /// A worker leaves: takes back whatever it still had.
-    pub async fn dismiss(&self, worker: Uuid) {
+    pub async fn dismiss(self: &Arc<Self>, worker: Uuid) {
         self.take_all_back(worker).await;
         if let Some(name) = self.roster.leave(worker) {
             tracing::info!(worker = name, "a worker leaves");
@@ -403,7 +411,7 @@ impl Lessor {
     /// This process ends: what is lent waits again, which is no crash. The workers go on, and take
     /// it up anew when they reach the next one. Where there are several nodes they go to another at
     /// once: until then nobody else should begin what they are at.
-    pub async fn close(&self) {
+    pub async fn close(self: &Arc<Self>) {
         if self.farm.is_shared() {
             return;
         }
@@ -412,7 +420,7 @@ impl Lessor {
         }
     }
 
-    async fn take_all_back(&self, worker: Uuid) {
+    async fn take_all_back(self: &Arc<Self>, worker: Uuid) {
         let all = self.farm.leases().of(worker).into_iter();
         let all = all.map(|lease| Returned {
             lease,

@@ -57,6 +57,12 @@ impl Engine for Postgres {
 
     const MIGRATIONS: &'static [&'static str] = &[include_str!("schema/postgres/1.sql")];
 
+    // To the server a session is idle as long as an image is on its way.
+    const BEGIN_WITH_IMAGES: &'static str =
+        "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '5min'";
+
+    const BEFORE_LOCK: &'static str = "SET LOCAL idle_in_transaction_session_timeout = '5s'; ";
+
     async fn connect(&self, purpose: Purpose) -> Result<PgConnection, Fault> {
         let mut conn = self.options.connect().await.map_err(unconnected)?;
         let own = match purpose {
@@ -86,7 +92,8 @@ impl Engine for Postgres {
 #[async_trait]
 impl Session for PgConnection {
     async fn run(&mut self, statement: &Statement) -> Result<Vec<Row>, Fault> {
-        let mut query = sqlx::query(AssertSqlSafe(numbered(&statement.text)));
+        let text = numbered(&statement.text, &statement.cells);
+        let mut query = sqlx::query(AssertSqlSafe(text));
         for cell in &statement.cells {
             query = bind(query, cell);
         }
@@ -106,13 +113,19 @@ impl Session for PgConnection {
     }
 }
 
-/// `$1`, `$2`, ... for the `?`s.
-fn numbered(text: &str) -> String {
+/// `$1::int8`, `$2::text`, ... for the `?`s. sqlx keeps prepared statements by their text alone, and
+/// would send a fraction to one that was prepared for a whole number.
+fn numbered(text: &str, cells: &[Cell]) -> String {
     let mut parts = text.split('?');
     let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (i, part) in parts.enumerate() {
-        numbered.push_str(&format!("${}", i + 1));
-        numbered.push_str(part);
+    for (i, (part, cell)) in parts.zip(cells).enumerate() {
+        let kind = match cell {
+            Cell::Integer(_) => "int8",
+            Cell::Real(_) => "float8",
+            Cell::Text(_) => "text",
+            Cell::Bytes(_) => "bytea",
+        };
+        numbered.push_str(&format!("${}::{kind}{part}", i + 1));
     }
     numbered
 }
@@ -178,12 +191,19 @@ fn fault(error: sqlx::Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
-    fn placeholders_are_numbered() {
+    fn placeholders_have_numbers_and_types() {
+        let cells = [
+            Cell::Integer(Some(1)),
+            Cell::Real(Some(0.5)),
+            Cell::Text(None),
+        ];
         assert_eq!(
-            super::numbered("a = ? AND b IN (?, ?)"),
-            "a = $1 AND b IN ($2, $3)"
+            numbered("a = ? AND b IN (?, ?)", &cells),
+            "a = $1::int8 AND b IN ($2::float8, $3::text)"
         );
-        assert_eq!(super::numbered("SELECT 1"), "SELECT 1");
+        assert_eq!(numbered("SELECT 1", &[]), "SELECT 1");
     }
 }

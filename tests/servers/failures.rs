@@ -145,10 +145,14 @@ async fn until_ready(farm: &Farm, most: Duration) {
 
 /// Two whole farms on a database server of their own.
 async fn two_farms(kind: Kind, folder: &Path) -> (DbServer, [Farm; 2]) {
+    two_nodes(kind, folder, &["all", "--workers", "1"]).await
+}
+
+async fn two_nodes(kind: Kind, folder: &Path, args: &[&str]) -> (DbServer, [Farm; 2]) {
     let server = DbServer::start(kind, &[]);
     execute(kind, &server.admin_url(), "CREATE DATABASE faafo").await;
     let url = server.url("faafo");
-    let farms = ["a", "b"].map(|name| farm(folder, name, &url, &["all", "--workers", "1"]));
+    let farms = ["a", "b"].map(|name| farm(folder, name, &url, args));
     (server, farms)
 }
 
@@ -269,4 +273,96 @@ async fn killing_an_api_node_loses_nothing_and_its_workers_go_to_the_other() {
         assert!(more < 100);
         end(&mut farms[1..]);
     }
+}
+
+/// What a worker holds that heard of its task from a broker: asked for by hand.
+struct Claimed {
+    worker: Value,
+    held: Value,
+}
+
+impl Claimed {
+    async fn at(farm: &Farm, id: &str) -> Claimed {
+        let worker = json!({"id": uuid(), "name": "w", "version": "9.9.9", "protocol": 1, "slots": 1,
+                            "done": 0, "rate": 0});
+        let claim = json!({"worker": worker, "uuids": [id]});
+        let claimed = farm.post("/v1/leases/claim").json(&claim).send().await;
+        let claimed: Value = claimed.unwrap().json().await.unwrap();
+        let task = &claimed["tasks"][0];
+        let held = json!({"lease": task["lease"], "row": task["row"], "uuid": id,
+                          "rendering": true, "fraction": 0.5});
+        Claimed { worker, held }
+    }
+
+    /// Renews it; what is gone.
+    async fn renew(&self, farm: &Farm) -> Value {
+        let doc = json!({"worker": self.worker, "leases": [self.held]});
+        let renewed = farm.post("/v1/leases/renew").json(&doc).send().await;
+        let renewed: Value = renewed.unwrap().json().await.unwrap();
+        renewed["gone"].clone()
+    }
+
+    /// Brings it back, and hears no answer within `patience`.
+    async fn bring_back(&self, farm: &Farm, patience: Duration) {
+        let lease = json!({"lease": self.held["lease"], "failure": null});
+        let doc = json!({"worker": self.worker["id"], "leases": [lease]});
+        let back = farm.post("/v1/leases/return").json(&doc);
+        assert!(back.timeout(patience).send().await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_render_goes_to_another_node_even_while_the_database_is_away() {
+    for kind in BOTH {
+        let folder = TempDir::new().unwrap();
+        let (mut server, mut farms) = two_nodes(kind, folder.path(), &["api"]).await;
+        let new = farms[0].created().await;
+        let id = new["uuid"].as_str().unwrap();
+        let claimed = Claimed::at(&farms[0], id).await;
+        server.kill();
+        // Whether it is another's by now, nobody can tell.
+        assert_eq!(claimed.renew(&farms[1]).await, json!([]), "{kind:?}");
+        let run = tokio::task::spawn_blocking(move || {
+            server.run();
+            server
+        });
+        let server = run.await.unwrap();
+        until_ready(&farms[1], Duration::from_secs(15)).await;
+        assert_eq!(claimed.renew(&farms[1]).await, json!([]), "{kind:?}");
+        let shown = farms[1].show(id).await;
+        let (status, attempts) = (&shown["status"], &shown["attempts"]);
+        assert_eq!(
+            (status, attempts),
+            (&json!("running"), &json!(1)),
+            "{kind:?}"
+        );
+        drop(server);
+        end(&mut farms);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_taken_back_though_nobody_waits_for_the_answer() {
+    let folder = TempDir::new().unwrap();
+    let (server, farms) = two_nodes(Kind::Postgres, folder.path(), &["api"]).await;
+    let new = farms[0].created().await;
+    let id = new["uuid"].as_str().unwrap();
+    let claimed = Claimed::at(&farms[0], id).await;
+    assert_eq!(farms[0].show(id).await["status"], "running");
+    server.freeze();
+    claimed.bring_back(&farms[0], Duration::from_secs(1)).await;
+    // Until what was begun has failed.
+    let begun = Instant::now();
+    loop {
+        let metrics = farms[0].get("/metrics").send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        if metrics.contains("faafo_store_reachable 0") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    server.thaw();
+    until_ready(&farms[0], Duration::from_secs(30)).await;
+    farms[0].until(id, "queued").await;
 }

@@ -63,11 +63,15 @@ impl Desk {
         let _ = self.verdicts.send(verdict);
     }
 
-    /// Lays out a task for whoever wants it. One that is out already is a duplicate.
+    /// Lays out a task for whoever wants it. One that is out already is a duplicate, or comes again
+    /// as its connection broke: then this is the message to be settled, or there would be none.
     pub async fn put(&self, task: Waiting, acker: Acker) {
         let cancel = match self.out().entry(task.row) {
-            Entry::Occupied(_) => {
-                self.say(Verdict::Ack(acker));
+            Entry::Occupied(mut out) => {
+                match &mut out.get_mut().message {
+                    Some((former, _)) if !former.usable() => *former = acker,
+                    _ => self.say(Verdict::Ack(acker)),
+                }
                 return;
             }
             Entry::Vacant(place) => {
@@ -177,5 +181,61 @@ impl Desk {
     fn out(&self) -> MutexGuard<'_, HashMap<RowId, Out>> {
         // Each use is one call on the map, so that a panic leaves it whole.
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::message::Delivery;
+    use lapin::options::BasicAckOptions;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::fractal::{Constant, FractalSpec, Palette, Plane};
+
+    fn waiting(row: RowId) -> Waiting {
+        let (xa, xb, ya, yb) = (-2.0, 2.0, -1.0, 1.0);
+        Waiting {
+            row,
+            uuid: Uuid::nil(),
+            spec: FractalSpec {
+                width: 1,
+                height: 1,
+                iterations: 1,
+                plane: Plane { xa, xb, ya, yb },
+                c: Constant { re: 0.0, im: 0.0 },
+                palette: Palette::Classic,
+            },
+        }
+    }
+
+    fn acker(tag: u64) -> Acker {
+        Delivery::mock(tag, "tasks".into(), "normal".into(), false, Vec::new()).acker
+    }
+
+    /// With its connection broken, or used: the broker gives the message to others, or to us again.
+    async fn dead(tag: u64) -> Acker {
+        let acker = acker(tag);
+        acker.ack(BasicAckOptions::default()).await.unwrap();
+        assert!(!acker.usable());
+        acker
+    }
+
+    #[tokio::test]
+    async fn a_message_that_comes_again_after_its_connection_broke_is_not_lost() {
+        let (desk, verdicts) = Desk::new();
+        desk.put(waiting(1), dead(1).await).await;
+        desk.put(waiting(1), acker(2)).await;
+        assert!(verdicts.is_empty(), "not acknowledged: it is the only one");
+        // A duplicate of that.
+        desk.put(waiting(1), acker(3)).await;
+        assert!(matches!(verdicts.try_recv(), Ok(Verdict::Ack(third)) if third == acker(3)));
+        // Nobody has wanted it: it goes to others.
+        desk.clear();
+        let Ok(Verdict::Requeue(second)) = verdicts.try_recv() else {
+            panic!("the message is not given back");
+        };
+        assert!(second == acker(2) && second.usable());
+        assert!(desk.is_empty());
     }
 }

@@ -197,6 +197,7 @@ impl Batch {
         if kept.node != Some(self.node) {
             kept.node = Some(self.node);
             self.touched.entry(row).or_insert(false);
+            self.begun.push(row);
             self.events.push(Event::Adopted(fractal.clone()));
         }
         Some(fractal)

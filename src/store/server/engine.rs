@@ -121,6 +121,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Each makes version N + 1 of version N. Once released, one is never changed.
     const MIGRATIONS: &'static [&'static str];
 
+    /// Begins a transaction that sends large images before it takes the farm's lock, and what then
+    /// goes before that.
+    const BEGIN_WITH_IMAGES: &'static str = "BEGIN";
+    const BEFORE_LOCK: &'static str = "";
+
     async fn connect(&self, purpose: Purpose) -> Result<Self::Session, Fault>;
 
     /// How the database is called in messages: no password.

@@ -345,11 +345,11 @@ impl<E: Engine> Task<E> {
         let locked = if bytes <= QUICK_BYTES {
             link.script(&format!("BEGIN; {LOCK}")).await?
         } else {
-            link.script("BEGIN").await?;
+            link.script(E::BEGIN_WITH_IMAGES).await?;
             for statement in images.drain(..) {
                 link.run(&statement).await?;
             }
-            link.script(LOCK).await?
+            link.script(&format!("{}{LOCK}", E::BEFORE_LOCK)).await?
         };
         for statement in &images {
             link.run(statement).await?;
@@ -407,6 +407,9 @@ impl<E: Engine> Task<E> {
     /// Keeps in touch while nothing is written.
     async fn tick(&mut self, alive: bool) -> Result<()> {
         self.connect().await?;
+        if !self.unheard.is_empty() {
+            Box::pin(self.group(Vec::new())).await;
+        }
         self.look().await?;
         if !alive {
             return Ok(());
