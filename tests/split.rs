@@ -7,6 +7,8 @@ mod common;
 
 use std::collections::HashMap;
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::proxy::{Proxy, State};
@@ -17,6 +19,9 @@ use common::{Farm, PATIENCE, but, command, slow, small, text, uuid};
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 /// A worker that ends by itself.
 fn ending(endpoint: &str, args: &[&str]) -> Output {
@@ -192,6 +197,124 @@ async fn of_two_endpoints_one_may_be_dead() {
     farm.until(&id, "done").await;
     assert_eq!(worker.logged("no API node answers"), 0);
     assert_eq!(worker.logged("connected"), 1);
+}
+
+/// Answers everything as a proxy does that has nothing behind it.
+struct Stranger {
+    port: u16,
+    /// Requests so far.
+    asked: Arc<AtomicUsize>,
+    serves: JoinHandle<()>,
+}
+
+impl Stranger {
+    /// 0 is any free port.
+    async fn at(port: u16) -> Stranger {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        Stranger {
+            port: listener.local_addr().unwrap().port(),
+            asked: asked.clone(),
+            serves: tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(not_found(stream, asked.clone()));
+                }
+            }),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    async fn leave(self) {
+        self.serves.abort();
+        let _ = self.serves.await;
+    }
+}
+
+async fn not_found(mut stream: TcpStream, asked: Arc<AtomicUsize>) {
+    let (mut request, mut buffer) = (Vec::new(), vec![0; 65536]);
+    while !is_whole(&request) {
+        match stream.read(&mut buffer).await {
+            Ok(count @ 1..) => request.extend_from_slice(&buffer[..count]),
+            _ => return,
+        }
+    }
+    asked.fetch_add(1, Ordering::Relaxed);
+    let answer = "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 18\r\n\
+                  Connection: close\r\n\r\n<h1>Not Found</h1>";
+    let _ = stream.write_all(answer.as_bytes()).await;
+}
+
+/// Whether a request is all there: an answer before its end might be lost.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let head = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
+    let mut lengths = head
+        .lines()
+        .filter_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = lengths.next().map_or(0, |length| length.parse().unwrap());
+    request.len() >= end + 4 + length
+}
+
+#[tokio::test]
+async fn of_two_endpoints_one_may_be_somebody_elses() {
+    let farm = Farm::api();
+    let stranger = Stranger::at(0).await;
+    let wrong = format!("http://127.0.0.1:{}", stranger.port);
+    let worker = Worker::with(&[&wrong, &farm.base], &["--workers", "2"]);
+    let id = create(&farm, &small()).await;
+    farm.until(&id, "done").await;
+    worker
+        .until_logged("this endpoint does not answer as an API node does")
+        .await;
+    assert_eq!(worker.logged("no API node answers"), 0);
+    assert!(stranger.asked() < 10, "{}", stranger.asked());
+    stranger.leave().await;
+}
+
+#[tokio::test]
+async fn what_answers_in_the_farms_place_costs_no_result_and_is_asked_seldom() {
+    let (folder, spool) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut farm = Farm::on(folder.path(), &["api"]);
+    let port = farm.port();
+    let worker = Worker::on(spool.path(), &[&farm.base], &["--workers", "2"]);
+    let ids = [create(&farm, &slow()).await, create(&farm, &slow()).await];
+    for id in &ids {
+        farm.until(id, "running").await;
+    }
+    farm.kill();
+    let stranger = Stranger::at(port).await;
+    let begun = Instant::now();
+    while results(spool.path()) < 2 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Nobody spins.
+    let (begun, before) = (Instant::now(), stranger.asked());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let rate = (stranger.asked() - before) as f64 / begun.elapsed().as_secs_f64();
+    assert!(rate < 10.0, "{rate} requests a second");
+    worker
+        .until_logged("this endpoint does not answer as an API node does")
+        .await;
+    assert_eq!(results(spool.path()), 2);
+    stranger.leave().await;
+
+    let command = command(folder.path(), &["api"]);
+    let farm = Farm::run(at_port(command, &port.to_string()), folder.path());
+    for id in &ids {
+        farm.until(id, "done").await;
+    }
+    let begun = Instant::now();
+    while results(spool.path()) > 0 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    score("a stranger in the API node's place", &farm, 2, &ids).await;
 }
 
 /// Fractals of a farm where none fails.

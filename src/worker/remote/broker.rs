@@ -254,7 +254,7 @@ impl Consumer {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot claim tasks");
-                    if let CallError::NotNow(_) = error {
+                    if error.has_no_pause() {
                         vain += 1;
                         tokio::select! {
                             () = tokio::time::sleep(pause(vain)) => {}
@@ -282,8 +282,7 @@ impl Remote {
             http.post(format!("{base}/v1/leases/claim")).json(&doc)
         });
         // Broken off or nonsense: the leases run out.
-        let claimed = call.await?.json().await;
-        claimed.map_err(|error| CallError::Unreachable(error.to_string()))
+        self.endpoints.read(call.await?).await
     }
 
     /// Gives a task that is held already its message of the new connection; else gives it back.

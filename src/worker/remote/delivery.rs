@@ -8,6 +8,7 @@ use reqwest::{StatusCode, header};
 
 use super::Remote;
 use super::endpoints::{CallError, pause};
+use super::outbox::Due;
 
 /// An image must be taken within this time.
 const DELIVERY_TIME: Duration = Duration::from_secs(150);
@@ -16,7 +17,13 @@ const DELIVERY_TIME: Duration = Duration::from_secs(150);
 pub async fn deliver(remote: Arc<Remote>) {
     let mut vain = 0;
     loop {
-        let parcel = remote.outbox.next().await;
+        let parcel = match remote.outbox.next().await {
+            Due::Deliver(parcel) => parcel,
+            Due::Lost(row) => {
+                remote.bring_back_row(row, None).await;
+                continue;
+            }
+        };
         let (row, uuid) = (parcel.row, parcel.uuid);
         let call = remote.endpoints.call(DELIVERY_TIME, |http, base| {
             let outcome = &parcel.outcome;
@@ -39,7 +46,7 @@ pub async fn deliver(remote: Arc<Remote>) {
                 status: StatusCode::NOT_FOUND,
                 ..
             }) => tracing::debug!(%uuid, "deleted while it was rendered"),
-            Err(CallError::Refused { status, message }) if !shuts_out(status) => {
+            Err(CallError::Refused { message, .. }) => {
                 tracing::error!(%uuid, %message, "the farm refuses a result");
             }
             Err(error) => {
@@ -59,14 +66,6 @@ pub async fn deliver(remote: Arc<Remote>) {
         remote.outbox.done(parcel);
         remote.release(row);
     }
-}
-
-/// Whether it is the worker that is refused, not the result.
-fn shuts_out(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT
-    )
 }
 
 impl Remote {

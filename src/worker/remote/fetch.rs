@@ -22,6 +22,11 @@ const WAIT: Duration = Duration::from_secs(25);
 const AHEAD: f64 = 0.25;
 const AHEAD_TASKS: usize = 16;
 
+/// With more results than this, and so many a slot, waiting to leave, nothing is fetched: they
+/// leave more slowly than they are rendered. A farm that takes them at once lets fewer wait.
+const WAITING: usize = 16;
+const WAITING_A_SLOT: usize = 4;
+
 /// What lies on the shelf for so long while all slots are busy, others may render sooner.
 const SHELF_TIME: Duration = Duration::from_secs(1);
 
@@ -34,6 +39,13 @@ pub async fn fetch(remote: Arc<Remote>) {
         if remote.shelf.idle() > SHELF_TIME {
             wary_until = remote.tally.done() + remote.slots as u64;
             remote.clear_shelf(false).await;
+        }
+        if remote.is_crowded() {
+            tokio::select! {
+                () = remote.outbox.left() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            continue;
         }
         let (lack, stock) = remote.shelf.lack_and_stock();
         let want = lack.saturating_sub(stock);
@@ -70,7 +82,7 @@ pub async fn fetch(remote: Arc<Remote>) {
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "no tasks");
-                if let CallError::NotNow(_) = error {
+                if error.has_no_pause() {
                     vain += 1;
                     tokio::time::sleep(pause(vain)).await;
                 }
@@ -88,6 +100,13 @@ impl Remote {
         };
         let a_slot = (AHEAD / mean.as_secs_f64().max(1e-6)) as usize;
         a_slot.min(AHEAD_TASKS) * self.slots
+    }
+
+    /// Whether results wait for others to leave. Of a farm that is away nothing can be had anyway,
+    /// but the request finds out when it is back.
+    fn is_crowded(&self) -> bool {
+        let most = WAITING_A_SLOT * self.slots + WAITING;
+        self.outbox.leaving() > most && !self.endpoints.are_down()
     }
 
     async fn lease(&self, want: usize, spare: usize) -> Result<Vec<(Uuid, Task)>, CallError> {
@@ -111,10 +130,7 @@ impl Remote {
             return Ok(Vec::new());
         }
         // Broken off or nonsense: the leases run out.
-        let lent: LentDoc = response
-            .json()
-            .await
-            .map_err(|error| CallError::Unreachable(error.to_string()))?;
+        let lent: LentDoc = self.endpoints.read(response).await?;
         Ok(lent
             .tasks
             .iter()

@@ -40,9 +40,9 @@ use crate::watched::Watched;
 use crate::wire::lease::{AnnounceDoc, PROTOCOL, ReturnDoc, ReturnedDoc};
 use broker::Ticket;
 use endpoints::{CallError, Endpoints, pause};
-use outbox::{Outbox, Parcel};
+use outbox::Outbox;
 use shelf::Shelf;
-use spool::{Spool, SpoolError};
+use spool::{Parcel, Spool, SpoolError};
 
 /// An answer that is not waited for must come within this time; one that is, so much later.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -133,7 +133,7 @@ enum Supply {
 pub struct Running {
     remote: Arc<Remote>,
     supply: Supply,
-    _others: Vec<AbortOnDropHandle<()>>,
+    others: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Remote {
@@ -142,6 +142,8 @@ impl Remote {
         let http = outward::builder(settings.ca_file.as_deref(), https)?
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
+            // An API node sends nobody elsewhere: whoever does is none.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(OutwardError::Tls)?;
         let spool = Spool::open(&settings.spool, settings.spool_bytes)?;
@@ -171,7 +173,7 @@ impl Remote {
                 None => Supply::Endpoints(run(tokio::spawn(fetch::fetch(remote.clone())))),
                 Some(transport) => Supply::Broker(broker::start(&remote, transport)),
             },
-            _others: deliveries.chain([heartbeat]).collect(),
+            others: deliveries.chain([heartbeat]).collect(),
             remote,
         })
     }
@@ -247,7 +249,7 @@ impl Remote {
                 match call.await {
                     Err(CallError::Unreachable(_)) => {}
                     Err(CallError::NotNow(_)) => tokio::time::sleep(pause(tries)).await,
-                    Ok(_) | Err(CallError::Refused { .. }) => return,
+                    Ok(_) | Err(CallError::Refused { .. } | CallError::ShutOut(_)) => return,
                 }
             }
         };
@@ -268,8 +270,8 @@ impl Remote {
         }
     }
 
-    async fn bring_back_one(&self, task: &Task, failure: Option<String>) {
-        let lease = self.release(task.row);
+    async fn bring_back_row(&self, row: RowId, failure: Option<String>) {
+        let lease = self.release(row);
         if let Some(lease) = lease {
             self.bring_back(vec![returned(lease, failure)], false).await;
         }
@@ -327,16 +329,21 @@ impl Running {
         if !remote.endpoints.are_down() {
             let _ = tokio::time::timeout_at(end, remote.clear_shelf(true)).await;
         }
-        remote.outbox.spill().await;
+        // Nobody waits any more for the answers to what is being delivered.
+        drop(self.others);
+        remote.outbox.keep().await;
         if let Some(broker) = broker {
             broker.close().await;
         }
-        let results = remote.outbox.waiting();
+        let (results, lost) = (remote.outbox.kept(), remote.outbox.in_memory());
         if results > 0 {
             tracing::info!(
                 results,
                 "results are kept, to be delivered after the next start"
             );
+        }
+        if lost > 0 {
+            tracing::warn!(lost, "results that found no room are to be rendered again");
         }
     }
 }
@@ -362,7 +369,7 @@ impl Source for Remote {
     }
 
     async fn give_back(&self, task: &Task) {
-        self.bring_back_one(task, None).await;
+        self.bring_back_row(task.row, None).await;
     }
 }
 
@@ -384,7 +391,7 @@ impl Sink for Remote {
     }
 
     async fn fail(&self, task: &Task, reason: String) {
-        self.bring_back_one(task, Some(reason)).await;
+        self.bring_back_row(task.row, Some(reason)).await;
     }
 
     async fn progress(&self, task: &Task, fraction: f64) {

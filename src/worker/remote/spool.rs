@@ -7,20 +7,23 @@ use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::outbox::Parcel;
-use crate::fractal::{Outcome, checksum};
+use crate::digest::checksum;
+use crate::fractal::{Outcome, RowId};
 
 /// How the files' names end; in the middle of being written they have another ending.
 const ENDING: &str = "result";
 
 /// Workers on one machine that keep their results beneath the same folder.
 const WORKERS: usize = 1024;
+
+/// Nothing is read for so long after a file could not be.
+pub const REST: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -30,21 +33,53 @@ pub enum SpoolError {
     Crowded { folder: PathBuf },
 }
 
+/// A result on its way.
+#[derive(Clone)]
+pub struct Parcel {
+    pub row: RowId,
+    pub uuid: Uuid,
+    pub outcome: Outcome,
+    pub png: Bytes,
+    /// The file that holds it as well.
+    pub file: Option<Kept>,
+}
+
+/// A result's file.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    path: PathBuf,
+    /// Its bytes.
+    size: u64,
+    /// The result's row, if it was kept by this process: whoever was before has no lease any more.
+    row: Option<RowId>,
+}
+
+/// What the spool comes upon.
+pub enum Found {
+    Result(Parcel),
+    /// A file was thrown away, as it holds no result any more; the row is known as in [`Kept`].
+    Broken(Option<RowId>),
+}
+
 pub struct Spool {
     folder: PathBuf,
     /// Most bytes of all files.
     most: u64,
     bytes: u64,
     /// By name, and so by age: the oldest first.
-    files: VecDeque<(PathBuf, u64)>,
+    files: VecDeque<Kept>,
     last: u128,
+    /// Nothing is read before.
+    rest_until: Option<Instant>,
+    /// The log has been told that a file cannot be read.
+    complained: bool,
     /// Held while this worker lives.
     _lock: File,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    row: i64,
+    row: RowId,
     uuid: Uuid,
     checksum: String,
     size: u64,
@@ -87,19 +122,25 @@ impl Spool {
             let entry = entry.map_err(in_folder)?;
             let path = entry.path();
             if path.extension().is_some_and(|ending| ending == ENDING) {
-                files.push((path, entry.metadata().map_err(in_folder)?.len()));
+                files.push(Kept {
+                    path,
+                    size: entry.metadata().map_err(in_folder)?.len(),
+                    row: None,
+                });
             } else if path.file_name().is_some_and(|name| name != "lock") {
                 // Cut off while it was written.
                 let _ = fs::remove_file(path);
             }
         }
-        files.sort();
+        files.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(Spool {
             folder,
             most,
-            bytes: files.iter().map(|(_, size)| size).sum(),
+            bytes: files.iter().map(|file| file.size).sum(),
             files: files.into(),
             last: 0,
+            rest_until: None,
+            complained: false,
             _lock: lock,
         })
     }
@@ -107,6 +148,11 @@ impl Spool {
     /// Results that wait here.
     pub fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether the file that was tried last could be read.
+    pub fn is_readable(&self) -> bool {
+        !self.complained
     }
 
     /// Whether there is room for so many bytes more.
@@ -139,40 +185,63 @@ impl Spool {
         File::open(&self.folder)?.sync_all()?;
         let size = head.len() as u64 + parcel.png.len() as u64;
         self.bytes += size;
-        self.files.push_back((path, size));
+        self.files.push_back(Kept {
+            path,
+            size,
+            row: Some(parcel.row),
+        });
         Ok(())
     }
 
-    /// The oldest result, which stays until [`Spool::remove`]. What is no result any more is told
-    /// and thrown away.
-    pub fn next(&mut self) -> Option<Parcel> {
-        while let Some((path, size)) = self.files.pop_front() {
-            match read(&path) {
-                Ok(parcel) => {
-                    return Some(Parcel {
-                        file: Some((path, size)),
-                        ..parcel
-                    });
+    /// The oldest result, which stays until [`Spool::remove`], or a word of one that is lost.
+    /// `None` while there are files: one could not be read, and can be tried again after [`REST`].
+    pub fn next(&mut self) -> Option<Found> {
+        if self.rest_until.is_some_and(|until| until > Instant::now()) {
+            return None;
+        }
+        let file = self.files.pop_front()?;
+        match read(&file.path) {
+            Ok(parcel) => {
+                self.complained = false;
+                Some(Found::Result(Parcel {
+                    file: Some(file),
+                    ..parcel
+                }))
+            }
+            Err(Unread::Broken(why)) => {
+                let path = file.path.display();
+                tracing::warn!(file = %path, %why, "a kept result is broken, and thrown away");
+                self.remove(&file);
+                Some(Found::Broken(file.row))
+            }
+            Err(Unread::NotNow(error)) => {
+                if !self.complained {
+                    let path = file.path.display();
+                    tracing::warn!(file = %path, %error, "cannot read a kept result; trying on");
                 }
-                Err(error) => {
-                    tracing::warn!(file = %path.display(), %error, "a kept result is broken, and thrown away");
-                    self.remove(&path, size);
-                }
+                self.complained = true;
+                self.rest_until = Some(Instant::now() + REST);
+                // Others may be readable.
+                self.files.push_back(file);
+                None
             }
         }
-        None
     }
 
     /// Puts a result that came from here in front again.
-    pub fn again(&mut self, path: PathBuf, size: u64) {
-        self.files.push_front((path, size));
+    pub fn again(&mut self, file: Kept) {
+        self.files.push_front(file);
     }
 
-    pub fn remove(&mut self, path: &Path, size: u64) {
-        if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(file = %path.display(), %error, "cannot remove a result that was delivered");
+    pub fn remove(&mut self, file: &Kept) {
+        match fs::remove_file(&file.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = file.path.display();
+                tracing::warn!(file = %path, %error, "cannot remove a kept result");
+            }
+            _ => {}
         }
-        self.bytes = self.bytes.saturating_sub(size);
+        self.bytes = self.bytes.saturating_sub(file.size);
     }
 }
 
@@ -188,12 +257,25 @@ fn adopt(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> io::Result<Parcel> {
-    let broken = |why: &str| io::Error::other(why.to_owned());
-    let bytes = Bytes::from(fs::read(path)?);
+/// Why a file brought no result.
+enum Unread {
+    /// It holds none any more.
+    Broken(String),
+    /// The system could not read it now.
+    NotNow(io::Error),
+}
+
+fn read(path: &Path) -> Result<Parcel, Unread> {
+    let broken = |why: &str| Unread::Broken(why.to_owned());
+    let bytes = fs::read(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => broken("it is gone"),
+        _ => Unread::NotNow(error),
+    })?;
+    let bytes = Bytes::from(bytes);
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or_else(|| broken("it has no first line"))?;
-    let head: Head = serde_json::from_slice(&bytes[..end])?;
+    let head = serde_json::from_slice(&bytes[..end]);
+    let head: Head = head.map_err(|error| broken(&error.to_string()))?;
     let png = bytes.slice(end + 1..);
     if checksum(&png) != head.checksum {
         return Err(broken("its checksum is another"));
@@ -232,6 +314,14 @@ mod tests {
         }
     }
 
+    fn result(spool: &mut Spool) -> Parcel {
+        match spool.next() {
+            Some(Found::Result(parcel)) => parcel,
+            Some(Found::Broken(row)) => panic!("broken: {row:?}"),
+            None => panic!("nothing"),
+        }
+    }
+
     #[test]
     fn results_come_back_whole_and_oldest_first() {
         let root = tempfile::TempDir::new().unwrap();
@@ -240,7 +330,7 @@ mod tests {
             spool.keep(&parcel(n)).unwrap();
         }
         assert!(spool.has_room(100) && !spool.has_room(500));
-        let (second, _) = spool.files[1].clone();
+        let second = spool.files[1].path.clone();
         drop(spool);
         let mut bytes = fs::read(&second).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -249,15 +339,45 @@ mod tests {
 
         let mut spool = Spool::open(root.path(), 1000).unwrap();
         assert_eq!(spool.len(), 3);
-        let first = spool.next().unwrap();
+        let first = result(&mut spool);
         assert_eq!((first.row, &first.png), (1, &parcel(1).png));
-        let (path, size) = first.file.unwrap();
-        spool.again(path, size);
-        let (path, size) = spool.next().unwrap().file.unwrap();
-        spool.remove(&path, size);
-        assert_eq!(spool.next().unwrap().row, 3);
+        spool.again(first.file.unwrap());
+        let first = result(&mut spool).file.unwrap();
+        spool.remove(&first);
+        assert!(matches!(spool.next(), Some(Found::Broken(None))));
+        assert_eq!(result(&mut spool).row, 3);
         assert!(spool.next().is_none());
         assert!(!second.exists() && !root.path().join("0/.tmpabc").exists());
+    }
+
+    #[test]
+    fn only_what_is_broken_is_thrown_away() {
+        let root = tempfile::TempDir::new().unwrap();
+        let mut spool = Spool::open(root.path(), 1000).unwrap();
+        for n in 1..=4 {
+            spool.keep(&parcel(n)).unwrap();
+        }
+        let paths: Vec<_> = spool.files.iter().map(|file| file.path.clone()).collect();
+        fs::write(&paths[0], "nonsense").unwrap();
+        fs::remove_file(&paths[1]).unwrap();
+        // What cannot be read for another reason: even root reads no folder.
+        fs::remove_file(&paths[2]).unwrap();
+        fs::create_dir(&paths[2]).unwrap();
+        for row in [1, 2] {
+            let found = spool.next();
+            assert!(matches!(found, Some(Found::Broken(Some(lost))) if lost == row));
+        }
+        assert!(!paths[0].exists());
+        // Nobody tries again at once, and then others come first.
+        for _ in 0..2 {
+            assert!(spool.next().is_none());
+        }
+        assert_eq!((spool.len(), spool.is_readable()), (2, false));
+        spool.rest_until = None;
+        assert_eq!(result(&mut spool).row, 4);
+        fs::remove_dir(&paths[2]).unwrap();
+        fs::write(&paths[2], fs::read(&paths[3]).unwrap()).unwrap();
+        assert_eq!(result(&mut spool).row, 4);
     }
 
     #[test]
