@@ -24,7 +24,8 @@ export function connect({ onchanges, onprogress, oncounts, onstale, onstate }) {
   let planned = false;
   let last = 0;
   let wait = FIRST_RETRY_MS;
-  let timer = 0;
+  let retry = 0;
+  let leave = 0;
 
   function flush() {
     planned = false;
@@ -44,6 +45,12 @@ export function connect({ onchanges, onprogress, oncounts, onstale, onstate }) {
     setTimeout(() => requestAnimationFrame(flush), Math.max(0, last + CALM_MS - performance.now()));
   }
 
+  /** What was heard before the gap goes first, or it would overwrite what is loaded after it. */
+  function stale() {
+    flush();
+    onstale();
+  }
+
   /** Whatever becomes of a fractal, what was rendered of it before says no more. */
   function change(uuid, fractal) {
     progress.delete(uuid);
@@ -58,35 +65,36 @@ export function connect({ onchanges, onprogress, oncounts, onstale, onstate }) {
   }
 
   function open() {
-    clearTimeout(timer);
+    clearTimeout(retry);
     source = new EventSource("/v1/events");
     source.onopen = () => {
       wait = FIRST_RETRY_MS;
       onstate("live");
-      onstale();
+      stale();
     };
     source.onerror = () => {
       onstate("reconnecting");
       // The browser tries again by itself, unless it was answered with something other than a stream.
       if (source.readyState !== EventSource.CLOSED) return;
-      timer = setTimeout(open, wait);
+      retry = setTimeout(open, wait);
       wait = Math.min(wait * 2, LAST_RETRY_MS);
     };
     for (const name of CHANGES) on(name, (fractal) => change(fractal.uuid, fractal));
     on("deleted", ({ uuid }) => change(uuid, null));
     on("progress", ({ uuid, fraction }) => progress.set(uuid, fraction));
     on("queue", (now) => (counts = now));
-    source.addEventListener("resync", onstale);
+    source.addEventListener("resync", stale);
   }
 
   // A browser allows few connections to one host, all tabs together: hidden ones give theirs back.
   document.addEventListener("visibilitychange", () => {
-    clearTimeout(timer);
+    clearTimeout(leave);
     if (!document.hidden) {
       if (!source || source.readyState === EventSource.CLOSED) open();
       return;
     }
-    timer = setTimeout(() => {
+    leave = setTimeout(() => {
+      clearTimeout(retry);
       source?.close();
       source = null;
       onstate("reconnecting");

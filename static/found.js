@@ -17,6 +17,7 @@ export class Found {
   following = false;
   #search;
   #pages = new Map(); // number to uuids
+  #gone = new Set(); // what was deleted since all pages were loaded: later ones have moved up by as many
   #all = 1;
   #turn = Promise.resolve();
 
@@ -73,20 +74,25 @@ export class Found {
 
   more(newer) {
     return this.#inTurn(async () => {
+      if (newer ? this.atHead : !this.hasOlder) return;
       const known = [...this.#pages.keys()].sort((a, b) => a - b);
       const next = newer ? known[0] - 1 : known.at(-1) + 1;
       const kept = newer ? [next, ...known].slice(0, PAGES) : [...known, next].slice(-PAGES);
-      await this.#load([next], kept);
+      await this.#load(this.#gone.size ? kept : [next], kept);
     });
   }
 
   async #load(numbers, kept = numbers) {
+    const before = [...this.#gone];
     const answers = await Promise.all(numbers.map((page) => api.search({ ...this.#search, page, size: PAGE })));
     const pages = new Map(kept.map((page) => [page, this.#pages.get(page) ?? []]));
     const items = new Map(this.items);
+    for (const uuid of before) this.#gone.delete(uuid);
     answers.forEach(({ objects }, n) => {
-      pages.set(numbers[n], objects.map(({ uuid }) => uuid));
-      for (const fractal of objects) items.set(fractal.uuid, fractal);
+      // What was deleted since it was asked for may still be in the answer.
+      const there = objects.filter(({ uuid }) => !this.#gone.has(uuid));
+      pages.set(numbers[n], there.map(({ uuid }) => uuid));
+      for (const fractal of there) items.set(fractal.uuid, fractal);
     });
     this.#pages = pages;
     this.#all = answers.at(-1)?.total_pages ?? 1;
@@ -95,10 +101,14 @@ export class Found {
     this.grid = [...new Set([...pages.keys()].sort((a, b) => a - b).flatMap((page) => pages.get(page)))];
     this.items = new Map(this.grid.map((uuid) => [uuid, items.get(uuid)]));
     this.loaded = true;
+    // So many were deleted that these pages are no more.
+    if (!this.grid.length && this.total && !pages.has(this.#all)) await this.#load([this.#all]);
   }
 
   #forget(uuid) {
+    this.#gone.add(uuid);
     this.items.delete(uuid);
+    for (const [page, uuids] of this.#pages) this.#pages.set(page, uuids.filter((other) => other !== uuid));
     this.grid = this.grid.filter((other) => other !== uuid);
     this.total = Math.max(0, this.total - 1);
   }

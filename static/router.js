@@ -25,8 +25,8 @@ export function start(onroute) {
   history.scrollRestoration = "manual"; // the gallery knows where it was
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
-    // A click for another tab or a download is the browser's.
-    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    // A click for another tab, a download or a place on this page is the browser's.
+    if (!link || link.getAttribute("href").startsWith("#") || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     if (link.hasAttribute("download") || link.origin !== location.origin || !isOurs(link.pathname)) return;
     event.preventDefault();
     go(link.pathname + link.search, link.hasAttribute("data-top"));

@@ -119,29 +119,28 @@ export class Selection {
   async #delete(apply) {
     const uuids = [...this.#picked.keys()];
     if (!(await confirmed(`Delete ${many(uuids.length)} with their pictures? This cannot be undone.`))) return;
-    const done = await this.#each(uuids, async (uuid) => {
+    await this.#each(uuids, "deleted", async (uuid) => {
       await api.remove(uuid).catch((error) => {
         if (error.status !== 404) throw error;
       });
       this.#picked.delete(uuid);
       apply(new Map([[uuid, null]]));
     });
-    notice(`${many(done)} deleted.`);
   }
 
   async #retry(apply) {
     const uuids = [...this.#picked.values()].filter(({ status }) => status === "failed").map(({ uuid }) => uuid);
-    const done = await this.#each(uuids, async (uuid) => {
+    await this.#each(uuids, "will be tried again", async (uuid) => {
       const fractal = await api.retry(uuid);
       this.#picked.delete(uuid);
       apply(new Map([[uuid, fractal]]));
     });
-    notice(`${many(done)} will be tried again.`);
   }
 
-  /** Does it for each, a few at a time, until one fails; returns for how many it was done. */
-  async #each(uuids, work) {
+  /** Does it for each, a few at a time, until one fails, and says for how many, and why no more. */
+  async #each(uuids, what, work) {
     let done = 0;
+    let failure = "";
     const rest = [...uuids];
     const lane = async () => {
       while (rest.length) {
@@ -157,10 +156,10 @@ export class Selection {
       await Promise.all(Array.from({ length: AT_ONCE }, lane));
     } catch (error) {
       rest.length = 0;
-      notice(error.message);
+      failure = error.message;
     }
     this.#busy = false;
     this.refresh();
-    return done;
+    notice([failure, (done || !failure) && `${many(done)} ${what}.`].filter(Boolean).join(" "));
   }
 }

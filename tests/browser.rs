@@ -347,10 +347,19 @@ async fn a_page_survives_the_death_of_the_farm() {
     farm.kill();
     browser.sees("#connection[data-state=reconnecting]").await;
     browser.sees(&card_in(&before, "done")).await;
+    // As if it had come into sight only now.
+    let _: Value = browser
+        .value("$('#grid img').src = $('#grid img').src.replace('thumb=256', 'thumb=512')")
+        .await;
+    let broken = "$('#grid img').complete && !$('#grid img').naturalWidth";
+    browser.until(broken).await;
     let farm = farm_at(port, data.path(), &[]);
     let meanwhile = finished(&farm).await;
 
     browser.live().await;
+    browser
+        .until("$$('.card img').every((picture) => picture.naturalWidth)")
+        .await;
     browser.sees(&card_in(&meanwhile, "done")).await;
     browser.sees(&card_in(&before, "done")).await;
     browser.reads("#count-done", "2").await;
@@ -455,6 +464,9 @@ async fn the_gallery_is_walked_by_keyboard_alone() {
     let [oldest, middle, newest] = [&uuids[0], &uuids[1], &uuids[2]];
     let browser = Browser::gallery(&farm).await;
     browser.sees(&card(oldest)).await;
+    browser.tab_to(".skip").await;
+    browser.press(Key::Enter).await;
+    browser.focused("#main").await;
     browser.tab_to(&format!("{} a", card(newest))).await;
     browser.tab_to(&format!("{} a", card(middle))).await;
     browser.press(Key::Enter).await;

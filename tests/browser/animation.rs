@@ -88,6 +88,14 @@ async fn a_path_is_seen_in_small_rendered_played_and_deleted() {
         .await;
     browser.click("[data-value=animation] a").await;
     browser.focused(".reel").await;
+    // They were created in the same moment, and have one order all the same.
+    let frame = |number: u32| format!("{}{number:03x}", &id[..33]);
+    browser.goto(&format!("/view/{}", frame(6))).await;
+    for (side, number) in [("newer", 7), ("older", 5)] {
+        let link = format!("$('#view-{side}').href?.endsWith('{}')", frame(number));
+        browser.until(&link).await;
+    }
+    browser.goto("/animate").await;
 
     browser.click(".reel .danger").await;
     browser.click("#confirm-yes").await;

@@ -131,7 +131,7 @@ async fn the_gallery_loads_thumbnails_and_is_walked_with_the_arrow_keys() {
 
 #[tokio::test]
 async fn several_are_picked_fetched_as_one_zip_and_deleted() {
-    let (farm, uuids) = farm_of(&["magma", "twilight", "turbo", "viridis"]).await;
+    let (mut farm, uuids) = farm_of(&["magma", "twilight", "turbo", "viridis"]).await;
     let browser = Browser::gallery(&farm).await;
     browser.sees(&card(&uuids[0])).await;
     browser.click("#select").await;
@@ -170,11 +170,21 @@ async fn several_are_picked_fetched_as_one_zip_and_deleted() {
     browser.sees_no(&card(&uuids[3])).await;
     browser.sees_no(&card(&uuids[2])).await;
     browser.reads("#count-done", "2").await;
-    browser.press(Key::Escape).await;
+    assert_eq!(shown(&browser).await, [uuids[1].clone(), uuids[0].clone()]);
+    browser.reads("#notice", "2 fractals deleted.").await;
+    // Why it did not succeed is what is told in the end.
+    browser.click("#pick-all").await;
+    farm.kill();
+    browser.click("#pick-delete").await;
+    browser.click("#confirm-yes").await;
+    browser
+        .reads("#notice", "The farm cannot be reached.")
+        .await;
     browser.click("#pick-end").await;
     browser.sees_no("#picked").await;
-    assert_eq!(shown(&browser).await, [uuids[1].clone(), uuids[0].clone()]);
-    browser.leave(&[]).await;
+    browser
+        .leave(&["/v1/", "ERR_CONNECTION_REFUSED", "/fractal/"])
+        .await;
 }
 
 #[tokio::test]
@@ -207,22 +217,48 @@ async fn all_that_failed_are_retried_at_once() {
     browser.leave(&[]).await;
 }
 
-#[tokio::test]
-async fn a_hundred_thousand_fractals_are_scrolled_without_delay() {
+/// A farm with so many that have failed, and the folder it is in.
+fn farm_with(fractals: usize) -> (Farm, tempfile::TempDir) {
     let folder = tempfile::TempDir::new().unwrap();
     drop(Farm::on(folder.path(), &["api"]));
     let conn = rusqlite::Connection::open(folder.path().join("faafo.db")).unwrap();
     let made = conn.execute(
         "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, status,
                               error, duration, created_at, finished_at)
-         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
          SELECT printf('ffffffff-0000-4000-8000-%012d', n), 16, 12, 32, -2, 2, -1.5, 1.5, 0, 0, 'failed',
                 'for the test', 0, n * 1000, n FROM n",
-        [],
+        [fractals as i64],
     );
-    assert_eq!(made.unwrap(), 100_000);
+    assert_eq!(made.unwrap(), fractals);
     drop(conn);
-    let farm = Farm::on(folder.path(), &["api"]);
+    (Farm::on(folder.path(), &["api"]), folder)
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_one_reads_on_leaves_no_gap() {
+    let (farm, _folder) = farm_with(200);
+    let uuid = |n: usize| format!("ffffffff-0000-4000-8000-{n:012}");
+    let browser = Browser::at(&farm, "/?status=failed&sort=oldest").await;
+    browser.live().await;
+    let reads_on = "$$('#grid .card').at(-1)?.scrollIntoView()";
+    let on = |cards: usize| format!("({reads_on}, $$('#grid .card').length >= {cards})");
+    browser.until(&on(120)).await;
+    for n in 1..=20 {
+        let path = format!("/v1/fractal/{}", uuid(n));
+        let gone = farm.delete(&path).send().await.unwrap();
+        assert_eq!(gone.status(), 204);
+    }
+    browser.sees_no(&card(&uuid(20))).await;
+    browser.until(&on(180)).await;
+    let left: Vec<_> = (21..=200).map(uuid).collect();
+    assert_eq!(shown(&browser).await, left);
+    browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_fractals_are_scrolled_without_delay() {
+    let (farm, _folder) = farm_with(100_000);
     for address in ["/", "/?status=failed&sort=slowest"] {
         let browser = Browser::at(&farm, address).await;
         browser.live().await;
