@@ -308,6 +308,22 @@ fn a_thousand_tasks_are_created_listed_and_waited_for() {
 }
 
 #[test]
+fn what_was_accepted_before_one_was_refused_is_told() {
+    let farm = Farm::with(&["api", "--max-side", "100"]);
+    // One in eleven is too wide.
+    let sizes = ["--height", "8", "--min-width", "1", "--max-width", "110"];
+    let tasks = ["create", "--tasks", "500", "--wait", "-f", "json"];
+    let output = farm.cli(&[&tasks[..], &sizes].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("width"), "{said}");
+    let told: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let kept = out(&farm.cli(&["list", "-f", "value"]));
+    assert!(!told.is_empty());
+    assert_eq!(told.len(), kept.lines().count());
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let farm = Farm::api();
     farm.cli(&["create", "--tasks", "300"]);

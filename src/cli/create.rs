@@ -88,7 +88,7 @@ pub async fn run(args: CreateArgs) -> Done {
     });
     let mut posts = posts.buffer_unordered(CONCURRENT);
     let mut writer = args.format.map(FractalWriter::begin).transpose()?;
-    let mut created = HashSet::new();
+    let (mut created, mut documents) = (HashSet::new(), Vec::new());
     let mut failure = None;
     while let Some(fractal) = posts.next().await {
         let fractal = match fractal {
@@ -106,11 +106,17 @@ pub async fn run(args: CreateArgs) -> Done {
         match &mut writer {
             None => bar.suspend(|| output::print(&format!("{}\n", fractal.uuid)))?,
             Some(writer) if !args.wait => bar.suspend(|| writer.write(&fractal))?,
-            Some(_) => {}
+            Some(_) => documents.push(fractal),
         }
     }
     bar.finish_and_clear();
     if let Some(failure) = failure {
+        if let Some(mut writer) = writer.filter(|_| !created.is_empty()) {
+            documents
+                .iter()
+                .try_for_each(|fractal| writer.write(fractal))?;
+            writer.end()?;
+        }
         return Err(failure);
     }
     let failed = match args.wait {
