@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::choose::Place;
 use super::cloud::{Cloud, CloudError, Service};
-use super::survey::{self, Address, Port};
+use super::resources::{Address, Port};
+use super::survey;
 use super::{Blueprint, Name, Result};
 
 /// Whether an address is of those that the world may reach: a floating IP in front of such a one

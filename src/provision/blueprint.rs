@@ -10,7 +10,8 @@ use super::cloud::{Cloud, Service};
 use super::groups::{self, Rule};
 use super::key::{self, Key};
 use super::quota::{self, ADDRESSES, Needs, Room};
-use super::survey::{Network, Survey};
+use super::resources::Network;
+use super::survey::Survey;
 use super::tally::{self, Node, State};
 use super::topology::Topology;
 use super::volume::{self, Disk};
@@ -202,78 +203,64 @@ impl Blueprint {
     pub fn items(&self) -> Vec<Item> {
         let name = self.name();
         let mut items = Vec::new();
-        let mut add = |what, name: String, exists: bool, about: String| {
-            let state = if exists { State::Exists } else { State::Make };
+        let mut add = |what, name: &str, state, about: String| {
             items.push(Item {
                 what,
-                name,
+                name: name.to_owned(),
                 state,
                 about,
             });
         };
+        let made = |exists| match exists {
+            true => State::Exists,
+            false => State::Make,
+        };
         let prefix = name.prefix();
+        let survey = &self.survey;
         if let Key::Import { name, .. } = &self.key {
-            add("key", name.clone(), self.survey.key, String::new());
+            add("key", name, made(survey.key), String::new());
         }
         if self.has_store {
             let about = match &self.wanted.artifact {
                 None => "this binary, and the tokens",
                 Some(_) => "the tokens",
             };
-            let exists = self.survey.objects.is_some();
-            add("container", prefix.clone(), exists, about.into());
+            let state = made(survey.objects.is_some());
+            add("container", &prefix, state, about.into());
         }
         if self.is_own_network() {
-            let survey = &self.survey;
-            add(
-                "network",
-                prefix.clone(),
-                !survey.networks.is_empty(),
-                String::new(),
-            );
-            add(
-                "subnet",
-                prefix.clone(),
-                !survey.subnets.is_empty(),
-                String::new(),
-            );
+            let state = made(!survey.networks.is_empty());
+            add("network", &prefix, state, String::new());
+            let state = made(!survey.subnets.is_empty());
+            add("subnet", &prefix, state, String::new());
             if let Some(external) = &self.external {
                 let about = format!("to {}", external.name);
-                add("router", prefix.clone(), !survey.routers.is_empty(), about);
+                add("router", &prefix, made(!survey.routers.is_empty()), about);
             }
         }
         for (group, rules) in self.groups() {
             let rules: Vec<_> = rules.iter().map(ToString::to_string).collect();
-            let exists = self.survey.group(&group).is_some();
-            add("security group", group, exists, rules.join(", "));
+            let state = made(survey.group(&group).is_some());
+            add("security group", &group, state, rules.join(", "));
         }
         if let Some(disk) = &self.disk {
             add(
                 "volume",
-                disk.title.clone(),
-                disk.there.is_some(),
+                &disk.title,
+                made(disk.there.is_some()),
                 disk.about(),
             );
         }
         for node in &self.nodes {
-            let about = format!("{}, {}", self.image.name(), self.flavor.name);
-            add(
-                "server",
-                node.name.clone(),
-                node.state == State::Exists,
-                about,
-            );
-        }
-        for (item, node) in items.iter_mut().rev().zip(self.nodes.iter().rev()) {
-            item.state = node.state;
+            let mut about = format!("{}, {}", self.image.name(), self.flavor.name);
+            if let Some(zone) = &self.zone {
+                let _ = write!(about, ", {zone}");
+            }
+            add("server", &node.name, node.state, about);
         }
         for front in self.fronts().filter(|front| self.wants_address(front)) {
-            items.push(Item {
-                what: "floating IP",
-                name: prefix.clone(),
-                state: State::Make,
-                about: format!("for {}, a free one of the project or a new one", front.name),
-            });
+            let about = format!("for {}, a free one of the project or a new one", front.name);
+            add("floating IP", &prefix, State::Make, about);
         }
         items
     }

@@ -3,9 +3,10 @@
 use std::fmt::Display;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
-use super::cloud::{Cloud, Service};
-use super::survey::Network;
+use super::cloud::{Cloud, CloudError, Service};
+use super::resources::Network;
 use super::{Name, Result, usage};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -15,15 +16,30 @@ pub struct Image {
     /// In UTC, in a form whose order is that of time.
     pub created_at: String,
     pub os_distro: Option<String>,
+    #[serde(default)]
+    status: String,
+    /// `snapshot` or `backup`, if Nova has made it of a server.
+    image_type: Option<String>,
+    /// Of its processors, if somebody has said.
+    architecture: Option<String>,
     /// Megabytes that its flavor must have.
     #[serde(default)]
     pub min_ram: u64,
     /// Gigabytes that its flavor must have.
     #[serde(default)]
-    pub min_disk: u64,
+    min_disk: u64,
+    /// Bytes of the file, and of the disk that it is; not every cloud knows them.
+    size: Option<u64>,
+    virtual_size: Option<u64>,
 }
 
 impl Image {
+    /// Gigabytes of disk that it takes.
+    fn disk(&self) -> u64 {
+        let bytes = self.size.max(self.virtual_size).unwrap_or(0);
+        self.min_disk.max(bytes.div_ceil(1 << 30))
+    }
+
     pub fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.id)
     }
@@ -38,6 +54,23 @@ impl Image {
             Some(distro) => named(distro),
             None => named(self.name()),
         }
+    }
+
+    /// Whether it was a server, and has what that had on its disk.
+    fn was_server(&self) -> bool {
+        matches!(self.image_type.as_deref(), Some("snapshot" | "backup"))
+    }
+
+    /// Whether this very binary runs there, as far as is known.
+    fn runs_this(&self) -> bool {
+        let named = self.architecture.as_deref().unwrap_or_default();
+        let architecture = match named.to_lowercase().as_str() {
+            "" => return true,
+            "amd64" => "x86_64".to_owned(),
+            "arm64" => "aarch64".to_owned(),
+            other => other.to_owned(),
+        };
+        architecture == std::env::consts::ARCH
     }
 
     /// The user that cloud-init makes on it.
@@ -80,10 +113,16 @@ pub async fn image(cloud: &Cloud, asked: Option<&str>) -> Result<Image> {
     let mut images: Vec<Image> = call.list("images").await?;
     if let Some(asked) = asked {
         let names = |image: &Image| vec![image.id.clone(), image.name().to_owned()];
+        let is_it = |image: &Image| image.id == asked || image.name() == asked;
+        if !images.iter().any(is_it)
+            && let Some(image) = unlisted(cloud, asked).await?
+        {
+            return Ok(image);
+        }
         return the_one("image", asked, images, names);
     }
     let all: Vec<_> = images.iter().map(|image| image.name().to_owned()).collect();
-    images.retain(Image::is_usual);
+    images.retain(|image| image.is_usual() && !image.was_server() && image.runs_this());
     match images
         .into_iter()
         .max_by(|a, b| a.created_at.cmp(&b.created_at))
@@ -93,6 +132,19 @@ pub async fn image(cloud: &Cloud, asked: Option<&str>) -> Result<Image> {
             "there is no image of Debian or Ubuntu here: name one of {} with --image",
             named(all.iter())
         )),
+    }
+}
+
+/// An image that lists leave out, a hidden one or the community's, if this is the id of one.
+async fn unlisted(cloud: &Cloud, asked: &str) -> Result<Option<Image>> {
+    if Uuid::try_parse(asked).is_err() {
+        return Ok(None);
+    }
+    let call = cloud.get(Service::Image, format!("/images/{asked}"));
+    match call.read::<Image>().await {
+        Ok(image) => Ok(Some(image).filter(|image| image.status == "active")),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -109,9 +161,7 @@ pub async fn flavor(cloud: &Cloud, asked: Option<&str>, image: &Image) -> Result
         }
         None => {
             let all: Vec<_> = flavors.iter().map(|flavor| flavor.name.clone()).collect();
-            let fits = |flavor: &Flavor| flavor.ram >= ENOUGH && why_not(flavor, image).is_none();
-            let size = |flavor: &Flavor| (flavor.ram, flavor.vcpus, flavor.disk);
-            match flavors.into_iter().filter(fits).min_by_key(size) {
+            match smallest(flavors, image) {
                 Some(smallest) => smallest,
                 None => {
                     return usage(format!(
@@ -133,6 +183,13 @@ pub async fn flavor(cloud: &Cloud, asked: Option<&str>, image: &Image) -> Result
     }
 }
 
+/// One without a disk of its own comes last: by default Nova lets admins alone boot images on such.
+fn smallest(flavors: Vec<Flavor>, image: &Image) -> Option<Flavor> {
+    let fits = |flavor: &Flavor| flavor.ram >= ENOUGH && why_not(flavor, image).is_none();
+    let size = |flavor: &Flavor| (flavor.disk == 0, flavor.ram, flavor.vcpus, flavor.disk);
+    flavors.into_iter().filter(fits).min_by_key(size)
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Zone {
@@ -145,24 +202,30 @@ struct ZoneState {
     available: bool,
 }
 
+/// The availability zones in which a service makes something.
+pub async fn zones(
+    cloud: &Cloud,
+    service: Service,
+) -> std::result::Result<Vec<String>, CloudError> {
+    let zones: Vec<Zone> = cloud
+        .get(service, "/os-availability-zone")
+        .read_in("availabilityZoneInfo")
+        .await?;
+    let open = zones.into_iter().filter(|zone| zone.zone_state.available);
+    Ok(open.map(|zone| zone.zone_name).collect())
+}
+
 /// The availability zone that was asked for: Nova itself looks only when all else is made.
 pub async fn zone(cloud: &Cloud, asked: Option<String>) -> Result<Option<String>> {
     let Some(asked) = asked else {
         return Ok(None);
     };
-    let zones: Vec<Zone> = cloud
-        .get(Service::Compute, "/os-availability-zone")
-        .read_in("availabilityZoneInfo")
-        .await?;
-    let names = zones
-        .iter()
-        .filter(|zone| zone.zone_state.available)
-        .map(|zone| &zone.zone_name);
-    match names.clone().any(|name| *name == asked) {
+    let zones = zones(cloud, Service::Compute).await?;
+    match zones.contains(&asked) {
         true => Ok(Some(asked)),
         false => usage(format!(
             "there is no availability zone {asked} here that takes servers; there are: {}",
-            named(names)
+            named(zones.iter())
         )),
     }
 }
@@ -175,8 +238,8 @@ fn why_not(flavor: &Flavor, image: &Image) -> Option<String> {
             image.name()
         ));
     }
-    if flavor.disk != 0 && flavor.disk < image.min_disk {
-        let (has, needs) = (flavor.disk, image.min_disk);
+    if flavor.disk != 0 && flavor.disk < image.disk() {
+        let (has, needs) = (flavor.disk, image.disk());
         return Some(format!(
             "has {has} GB of disk, and the image {} needs {needs}",
             image.name()
@@ -306,5 +369,42 @@ fn named<N: Display>(names: impl Iterator<Item = N>) -> String {
         (true, _) => "none".into(),
         (false, 0) => names.join(", "),
         (false, more) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_image_needs_the_disk_that_it_is() {
+        let image = |more: serde_json::Value| {
+            let mut image = json!({"id": "i", "name": "debian", "created_at": ""});
+            let fields = more.as_object().unwrap().clone();
+            image.as_object_mut().unwrap().extend(fields);
+            serde_json::from_value::<Image>(image).unwrap()
+        };
+        let flavor = |disk: u64| Flavor {
+            id: "f".into(),
+            name: "small".into(),
+            vcpus: 1,
+            ram: 512,
+            disk,
+        };
+        let fits = |disk, more| why_not(&flavor(disk), &image(more)).is_none();
+        assert!(fits(1, json!({})));
+        assert!(fits(1, json!({"size": null, "virtual_size": null})));
+        assert!(!fits(1, json!({"min_disk": 2})));
+        assert!(fits(
+            2,
+            json!({"size": 400_000_000_u64, "virtual_size": 2_147_483_648_u64})
+        ));
+        assert!(!fits(2, json!({"virtual_size": 2_147_483_649_u64})));
+        // As much as the image has.
+        assert!(fits(0, json!({"virtual_size": 1_u64 << 40})));
+        let why = why_not(&flavor(1), &image(json!({"size": 1_500_000_000}))).unwrap();
+        assert_eq!(why, "has 1 GB of disk, and the image debian needs 2");
     }
 }

@@ -40,16 +40,21 @@ pub fn items(survey: &Survey, name: &Name) -> Vec<String> {
             .iter()
             .map(|port| format!("port {}", port.name)),
     );
-    let title = name.prefix();
-    items.extend(survey.routers.iter().map(|_| format!("router {title}")));
-    items.extend(survey.subnets.iter().map(|_| format!("subnet {title}")));
-    items.extend(survey.networks.iter().map(|_| format!("network {title}")));
+    items.extend(survey.routers.iter().map(|r| format!("router {}", r.name)));
+    items.extend(survey.subnets.iter().map(|s| format!("subnet {}", s.name)));
+    items.extend(
+        survey
+            .networks
+            .iter()
+            .map(|network| format!("network {}", network.name)),
+    );
     items.extend(
         survey
             .groups
             .iter()
             .map(|group| format!("security group {}", group.name)),
     );
+    let title = name.prefix();
     if survey.key {
         items.push(format!("key {title}"));
     }

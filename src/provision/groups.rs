@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::cloud::{Cloud, Service};
-use super::survey::{Group, GroupRule};
+use super::resources::{Group, GroupRule};
 use super::topology::{Role, Topology};
 use super::{Blueprint, Name, Result};
 

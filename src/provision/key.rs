@@ -1,7 +1,7 @@
 //! The key for logging in, by name or from a file.
 
 use super::cloud::{Cloud, Service};
-use super::survey::Server;
+use super::resources::Server;
 use super::wanted::Wanted;
 use super::{Name, Result, usage};
 

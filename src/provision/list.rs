@@ -7,7 +7,8 @@ use serde::Serialize;
 use tokio::try_join;
 
 use super::cloud::{Cloud, Service};
-use super::survey::{self, Network, Server};
+use super::resources::{Network, Server};
+use super::survey;
 use super::volume::Volume;
 use super::{Name, Result, container, heat, mark, volume};
 

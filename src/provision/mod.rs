@@ -22,6 +22,7 @@ mod network; //   a network of one's own
 pub mod node; //  one node: its console, how it is reached
 mod quota; //     whether there is room
 mod ready; //     waiting until the nodes answer
+mod resources; // what the cloud tells of what there is
 pub mod scale; // more workers, or fewer
 mod secrets; //   the deployment's tokens
 mod servers; //   instances
@@ -41,8 +42,9 @@ pub use board::Board;
 pub use groups::Cidr;
 pub use mark::Name;
 pub use quota::Room;
+pub use resources::Server;
 pub use secrets::{Files as TokenFiles, fetch as tokens};
-pub use survey::{Server, Survey};
+pub use survey::Survey;
 pub use tally::State;
 pub use topology::Topology;
 pub use user_data::Settings;

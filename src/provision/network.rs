@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::choose::Place;
 use super::cloud::{Cloud, CloudError, Service};
-use super::survey::{Network, Port, Router, Subnet};
+use super::resources::{Network, Port, Router, Subnet};
 use super::{Blueprint, Name, Result};
 
 /// The addresses of a network of one's own: unlikely to be those of anything that it is joined to.

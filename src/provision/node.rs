@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::choose::Image;
 use super::cloud::{Cloud, Service};
-use super::survey::{Server, Survey};
+use super::resources::Server;
+use super::survey::Survey;
 use super::{Name, Result, servers, usage};
 
 /// The server of a node, by its whole name or the part behind the deployment's.

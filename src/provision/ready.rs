@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::board::Board;
 use super::cloud::Cloud;
+use super::resources::Server;
 use super::servers::{self, LOOK};
-use super::survey::{Server, Survey};
+use super::survey::Survey;
 use super::user_data::{self, Heard};
 use super::{Blueprint, Error, Result};
 use crate::outward;

@@ -8,7 +8,8 @@ use futures_util::future::try_join_all;
 
 use super::board::Board;
 use super::cloud::{Cloud, CloudError, Service};
-use super::survey::{self, Server, Survey};
+use super::resources::Server;
+use super::survey::{self, Survey};
 use super::topology::Role;
 use super::{Name, Result, Topology, address, ready, servers, usage};
 

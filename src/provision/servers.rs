@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::cloud::{Cloud, CloudError, Microversion, Service};
 use super::key::Key;
-use super::survey::{self, Port, Server};
+use super::resources::{Port, Server};
+use super::survey;
 use super::tally::Node;
 use super::volume::Volume;
 use super::{Blueprint, Result, failed, mark};

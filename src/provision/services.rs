@@ -88,6 +88,8 @@ if [ -n "$lacking" ]; then
         sleep 15
     done
 fi
+# What was called mysql before is in a package of its own by now.
+client=$(command -v mariadb || command -v mysql) || fail "there is no MariaDB client here"
 {data}systemctl daemon-reload
 systemctl enable --quiet mariadb rabbitmq-server
 rm -f $settings
@@ -102,13 +104,13 @@ until systemctl restart mariadb rabbitmq-server >>$log 2>&1; do
     sleep 3
 done
 tries=0
-until mysql -e 'SELECT 1' >/dev/null 2>&1 && rabbitmqctl -q status >/dev/null 2>&1; do
+until "$client" -e 'SELECT 1' >/dev/null 2>&1 && rabbitmqctl -q status >/dev/null 2>&1; do
     tries=$((tries + 1))
     [ "$tries" -lt 60 ] || fail "RabbitMQ or MariaDB does not answer"
     sleep 1
 done
 password=$(cat {DATABASE_PASSWORD})
-mysql >>$log 2>&1 <<SQL || fail "cannot make the database: $(tail -n 1 $log)"
+"$client" >>$log 2>&1 <<SQL || fail "cannot make the database: $(tail -n 1 $log)"
 CREATE DATABASE IF NOT EXISTS {USER};
 CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '$password';
 ALTER USER '{USER}'@'%' IDENTIFIED BY '$password';
@@ -158,5 +160,13 @@ mod tests {
         let [same, different] = urls(&other);
         assert_eq!(same, broker);
         assert_ne!(different, database);
+    }
+
+    #[test]
+    fn the_database_client_has_either_name() {
+        let script = install(false, false);
+        assert!(script.contains("\nclient=$(command -v mariadb || command -v mysql) || fail "));
+        assert_eq!(script.matches("\"$client\" ").count(), 2);
+        assert!(!script.contains("mysql -e") && !script.contains("\nmysql "));
     }
 }

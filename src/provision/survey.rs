@@ -1,15 +1,14 @@
 //! What is there of a deployment.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::try_join;
 
 use super::cloud::{Cloud, CloudError, Service};
 use super::heat::{self, Stack};
+use super::resources::{Address, Group, Network, Port, Router, Server, Subnet};
 use super::topology::{Role, Topology};
 use super::volume::{self, Volume};
 use super::{Name, container, mark, usage};
@@ -35,177 +34,12 @@ pub struct Survey {
     pub volumes: Vec<Volume>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-pub struct Server {
-    pub id: String,
-    pub name: String,
-    pub status: String,
-    /// In UTC, in a form whose order is that of time.
-    pub created: String,
-    #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
-    pub fault: Option<Fault>,
-    /// When it first ran; never, if it could not even be made.
-    #[serde(rename = "OS-SRV-USG:launched_at")]
-    pub launched: Option<String>,
-    #[serde(default, deserialize_with = "id_of")]
-    pub image: Option<String>,
-    #[serde(default, deserialize_with = "id_of")]
-    pub flavor: Option<String>,
-    pub key_name: Option<String>,
-    /// By network.
-    #[serde(default)]
-    addresses: BTreeMap<String, Vec<Interface>>,
-}
-
-/// An address of a server's.
-#[derive(Clone, Debug, Deserialize)]
-struct Interface {
-    addr: IpAddr,
-    #[serde(rename = "OS-EXT-IPS:type")]
-    kind: Option<String>,
-}
-
-/// Why Nova could not make a server.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Fault {
-    pub message: String,
-}
-
-/// Nova tells of an image `{"id": …}`, or `""` where there is none.
-fn id_of<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let value = Value::deserialize(from)?;
-    Ok(value["id"].as_str().map(str::to_owned))
-}
-
-impl Server {
-    pub fn role(&self) -> Option<Role> {
-        Role::named(self.metadata.get(mark::ROLE)?)
-    }
-
-    pub fn number(&self) -> u16 {
-        let number = self.metadata.get(mark::NUMBER);
-        number.and_then(|number| number.parse().ok()).unwrap_or(1)
-    }
-
-    /// An address on its network, or a floating one that leads there, as far as Nova knows.
-    pub fn address(&self, floating: bool) -> Option<IpAddr> {
-        let is_floating = |one: &&Interface| one.kind.as_deref() == Some("floating");
-        let mut all = self.addresses.values().flatten();
-        let found = all.find(|one| is_floating(one) == floating);
-        found.map(|one| one.addr)
-    }
-
-    /// It has failed before it ever ran, and so holds nothing.
-    pub fn is_stillborn(&self) -> bool {
-        self.status == "ERROR" && self.launched.is_none()
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Network {
-    pub id: String,
-    #[serde(default)]
-    pub name: String,
-    #[serde(default)]
-    pub description: String,
-    #[serde(default)]
-    pub project_id: String,
-    #[serde(default)]
-    pub shared: bool,
-    #[serde(default, rename = "router:external")]
-    pub external: bool,
-    #[serde(default)]
-    pub is_default: Option<bool>,
-    #[serde(default)]
-    pub subnets: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Subnet {
-    pub id: String,
-    pub network_id: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Router {
-    pub id: String,
-    pub external_gateway_info: Option<Value>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Group {
-    pub id: String,
-    pub name: String,
-    #[serde(default)]
-    pub security_group_rules: Vec<GroupRule>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct GroupRule {
-    pub id: String,
-    pub direction: String,
-    pub ethertype: Option<String>,
-    pub protocol: Option<String>,
-    pub port_range_min: Option<u16>,
-    pub port_range_max: Option<u16>,
-    pub remote_ip_prefix: Option<String>,
-    pub remote_group_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Port {
-    pub id: String,
-    pub name: String,
-    #[serde(default)]
-    pub fixed_ips: Vec<FixedIp>,
-    #[serde(default)]
-    pub device_owner: String,
-    #[serde(default)]
-    pub device_id: String,
-    pub network_id: String,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct FixedIp {
-    pub ip_address: IpAddr,
-    pub subnet_id: String,
-}
-
-impl Port {
-    /// Its address: that of IPv4, if it has one.
-    pub fn ip(&self) -> Option<IpAddr> {
-        let ips = || self.fixed_ips.iter().map(|fixed| fixed.ip_address);
-        ips().find(IpAddr::is_ipv4).or_else(|| ips().next())
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct Address {
-    pub id: String,
-    pub floating_ip_address: IpAddr,
-    pub floating_network_id: String,
-    pub port_id: Option<String>,
-    #[serde(default)]
-    pub description: String,
-}
-
 /// How long to wait for what is still on its way, and how often.
 const SETTLE: Duration = Duration::from_secs(2);
 const SETTLING: u32 = 10;
 
 impl Survey {
     pub async fn of(cloud: &Cloud, name: &Name) -> Result<Survey, CloudError> {
-        let (description, project) = (name.description(), cloud.project().await?);
-        let marked = |path: &str| {
-            cloud
-                .get(Service::Network, path)
-                .query("description", &description)
-                .query("project_id", &project)
-        };
-        // Boxed, or whatever waits for a survey were large.
-        let stack = Box::pin(heat::find(cloud, name));
-        let volumes = Box::pin(volume::find(cloud, name));
         let (
             servers,
             networks,
@@ -218,20 +52,24 @@ impl Survey {
             objects,
             stack,
             volumes,
-        ) = try_join!(
-            servers(cloud, name),
-            marked("/networks").list("networks"),
-            marked("/subnets").list("subnets"),
-            marked("/routers").list("routers"),
-            marked("/security-groups").list("security_groups"),
-            marked("/ports").list("ports"),
-            addresses(cloud),
-            has_key(cloud, name),
-            container::objects(cloud, name),
-            stack,
-            volumes,
-        )?;
-        let ports: Vec<Port> = ports;
+            // Boxed, or whatever waits for a survey were large.
+        ) = Box::pin(async {
+            try_join!(
+                servers(cloud, name),
+                marked::<Network>(cloud, name, "networks", |one| &one.description),
+                marked::<Subnet>(cloud, name, "subnets", |one| &one.description),
+                routers(cloud, name),
+                marked::<Group>(cloud, name, "security-groups", |one| &one.description),
+                marked::<Port>(cloud, name, "ports", |one| &one.description),
+                addresses(cloud),
+                has_key(cloud, name),
+                container::objects(cloud, name),
+                heat::find(cloud, name),
+                volume::find(cloud, name),
+            )
+        })
+        .await?;
+        let description = name.description();
         let leads_here = |address: &Address| {
             let port = address.port_id.as_ref();
             address.description == description
@@ -389,15 +227,38 @@ pub async fn all_servers(cloud: &Cloud, pattern: &str) -> Result<Vec<Server>, Cl
     call.query("name", pattern).list("servers").await
 }
 
+/// What a deployment has of a kind. A Neutron that does not know the filter tells of all that the
+/// project has: so the descriptions are looked at here, too.
+async fn marked<T: DeserializeOwned>(
+    cloud: &Cloud,
+    name: &Name,
+    kind: &str,
+    description: fn(&T) -> &str,
+) -> Result<Vec<T>, CloudError> {
+    let (own, key) = (name.description(), kind.replace('-', "_"));
+    let call = cloud
+        .get(Service::Network, format!("/{kind}"))
+        .query("description", &own)
+        .query("project_id", cloud.project().await?);
+    let mut found: Vec<T> = call.list(&key).await?;
+    found.retain(|one| description(one) == own);
+    Ok(found)
+}
+
+async fn routers(cloud: &Cloud, name: &Name) -> Result<Vec<Router>, CloudError> {
+    none_if_unknown(marked(cloud, name, "routers", |one: &Router| &one.description).await)
+}
+
 /// The project's floating IPs.
 pub async fn addresses(cloud: &Cloud) -> Result<Vec<Address>, CloudError> {
     let call = cloud.get(Service::Network, "/floatingips");
-    let found = call
-        .query("project_id", cloud.project().await?)
-        .list("floatingips")
-        .await;
+    let call = call.query("project_id", cloud.project().await?);
+    none_if_unknown(call.list("floatingips").await)
+}
+
+/// A cloud without routers has neither those nor floating IPs.
+fn none_if_unknown<T>(found: Result<Vec<T>, CloudError>) -> Result<Vec<T>, CloudError> {
     match found {
-        // A cloud without routers has none.
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         found => found,
     }

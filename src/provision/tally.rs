@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::survey::{Server, Survey};
+use super::resources::Server;
+use super::survey::Survey;
 use super::topology::{Role, Topology};
 use super::volume::Volume;
 use super::wanted::Wanted;

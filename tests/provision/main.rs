@@ -216,6 +216,9 @@ async fn an_api_node_and_workers_more_and_fewer() {
          --availability-zone nova {SMALL}",
         key.display()
     );
+    let plan = words.replacen("up", "plan", 1).replace("--no-wait", "");
+    let plan = lab.done(&plan);
+    assert!(plan.contains("tiny, m1.nano, nova"), "{plan}");
     lab.done(&words);
     let up = lab.snapshot();
     assert_eq!(

@@ -10,7 +10,8 @@ use super::super::artifact;
 use super::super::board::Board;
 use super::super::choose::Place;
 use super::super::cloud::{Cloud, Service};
-use super::super::survey::{Network, Survey};
+use super::super::resources::Network;
+use super::super::survey::Survey;
 use super::super::{Blueprint, Result, Wanted, address, usage};
 use super::Shape;
 

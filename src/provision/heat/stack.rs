@@ -200,6 +200,8 @@ pub async fn servers(
 /// Waits until a stack is there, as it then is; Heat gives up by itself when its time is over.
 pub async fn wait(cloud: &Cloud, name: &Name, stack: &Stack, board: &Board) -> Result<Stack> {
     loop {
+        // Before its parts: what the last ones have come to is told as well.
+        let seen = show(cloud, &stack.path()).await?;
         let path = format!("{}/resources", stack.path());
         let call = cloud.get(Service::Orchestration, path);
         let parts: Vec<Part> = call.list("resources").await?;
@@ -213,7 +215,6 @@ pub async fn wait(cloud: &Cloud, name: &Name, stack: &Stack, board: &Board) -> R
                 _ => {}
             }
         }
-        let seen = show(cloud, &stack.path()).await?;
         match seen.stack_status.as_str() {
             "CREATE_IN_PROGRESS" => tokio::time::sleep(LOOK).await,
             "CREATE_COMPLETE" => return Ok(seen),
