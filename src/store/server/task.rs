@@ -409,6 +409,8 @@ impl<E: Engine> Task<E> {
         self.connect().await?;
         if !self.unheard.is_empty() {
             Box::pin(self.group(Vec::new())).await;
+            // One that came to nothing ends its session.
+            self.connect().await?;
         }
         self.look().await?;
         if !alive {

@@ -9,6 +9,7 @@ use reqwest::{StatusCode, header};
 use super::Remote;
 use super::endpoints::{CallError, pause};
 use super::outbox::Due;
+use crate::wire::FractalDoc;
 
 /// An image must be taken within this time.
 const DELIVERY_TIME: Duration = Duration::from_secs(150);
@@ -37,7 +38,12 @@ pub async fn deliver(remote: Arc<Remote>) {
                 .header(header::CONTENT_TYPE, "image/png")
                 .body(parcel.png.clone())
         });
-        match call.await {
+        // Others than the farm may answer that all is well, too; it tells of the fractal.
+        let answer = match call.await {
+            Ok(answer) => remote.endpoints.read::<FractalDoc>(answer).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Ok(_) => {
                 vain = 0;
                 remote.note_keeping(Ok(()));

@@ -162,8 +162,12 @@ impl Endpoints {
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self.refused(at, status, message),
             StatusCode::CONFLICT if itself => self.refused(at, status, message),
+            // A proxy before the farm may take less than that: it will not take this one later either.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                self.succeeded(at);
+                CallError::Refused { status, message }
+            }
             StatusCode::NOT_FOUND
-            | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY
                 if itself =>
@@ -408,7 +412,7 @@ mod tests {
             ("404 Not Found", "text/html", page, false),
             ("405 Method Not Allowed", JSON, error, false),
             ("409 Conflict", "text/html", page, false),
-            ("413 Payload Too Large", "text/html", page, false),
+            ("413 Payload Too Large", "text/html", page, true),
             ("422 Unprocessable Entity", JSON, error, true),
             ("429 Too Many Requests", "text/html", page, false),
             ("502 Bad Gateway", "text/html", page, false),

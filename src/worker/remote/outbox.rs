@@ -86,7 +86,7 @@ impl Outbox {
         }
     }
 
-    /// The oldest result.
+    /// The next result: the oldest, but that those that could not be delivered come last.
     pub async fn next(&self) -> Due {
         loop {
             let state = self.state.clone();
@@ -168,8 +168,15 @@ impl Outbox {
     /// Moves all that is not delivered to the disk, as far as there is room: nobody delivers any
     /// more.
     pub async fn keep(&self) {
-        self.state().recall();
-        self.spill().await;
+        let state = self.state.clone();
+        // All at once: a delivery that is being ended may still take one.
+        let kept = tokio::task::spawn_blocking(move || {
+            let mut state = lock(&state);
+            state.recall();
+            state.spill()
+        });
+        // A panic has been told.
+        let _ = kept.await;
     }
 
     /// Moves what is in memory to the disk, as far as there is room.
@@ -213,13 +220,14 @@ impl State {
         Some(self.away.swap_remove(place))
     }
 
+    /// Behind all others: whatever is wrong with this one, it does not keep them from leaving.
     fn put_back(&mut self, mut parcel: Parcel) {
         match parcel.file.take() {
             Some(file) => {
                 self.bytes -= parcel.png.len();
                 self.spool.again(file);
             }
-            None => self.memory.push_front(parcel),
+            None => self.memory.push_back(parcel),
         }
     }
 

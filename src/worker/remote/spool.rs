@@ -66,7 +66,7 @@ pub struct Spool {
     /// Most bytes of all files.
     most: u64,
     bytes: u64,
-    /// By name, and so by age: the oldest first.
+    /// By name, and so by age: the oldest first, but for those that were put back.
     files: VecDeque<Kept>,
     last: u128,
     /// Nothing is read before.
@@ -193,7 +193,7 @@ impl Spool {
         Ok(())
     }
 
-    /// The oldest result, which stays until [`Spool::remove`], or a word of one that is lost.
+    /// The next result, which stays until [`Spool::remove`], or a word of one that is lost.
     /// `None` while there are files: one could not be read, and can be tried again after [`REST`].
     pub fn next(&mut self) -> Option<Found> {
         if self.rest_until.is_some_and(|until| until > Instant::now()) {
@@ -228,9 +228,9 @@ impl Spool {
         }
     }
 
-    /// Puts a result that came from here in front again.
+    /// Puts a result that came from here behind the others.
     pub fn again(&mut self, file: Kept) {
-        self.files.push_front(file);
+        self.files.push_back(file);
     }
 
     pub fn remove(&mut self, file: &Kept) {
@@ -342,10 +342,12 @@ mod tests {
         let first = result(&mut spool);
         assert_eq!((first.row, &first.png), (1, &parcel(1).png));
         spool.again(first.file.unwrap());
-        let first = result(&mut spool).file.unwrap();
-        spool.remove(&first);
         assert!(matches!(spool.next(), Some(Found::Broken(None))));
         assert_eq!(result(&mut spool).row, 3);
+        // What was put back comes last.
+        let first = result(&mut spool);
+        assert_eq!(first.row, 1);
+        spool.remove(&first.file.unwrap());
         assert!(spool.next().is_none());
         assert!(!second.exists() && !root.path().join("0/.tmpabc").exists());
     }
