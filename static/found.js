@@ -17,7 +17,9 @@ export class Found {
   following = false;
   #search;
   #pages = new Map(); // number to uuids
-  #gone = new Set(); // what was deleted since all pages were loaded: later ones have moved up by as many
+  #gone = new Set(); // what was deleted and may still be in an answer
+  #moves = 0; // cards that may have left the search: later ones have moved up by as many
+  #settled = 0; // how many of these the pages know of
   #all = 1;
   #turn = Promise.resolve();
 
@@ -46,6 +48,7 @@ export class Found {
       const known = this.items.get(uuid);
       other ||= known?.status !== fractal?.status;
       if (!known) continue;
+      if (known.status !== fractal?.status) this.#moves++;
       if (fractal) this.items.set(uuid, fractal);
       else this.#forget(uuid);
     }
@@ -78,12 +81,12 @@ export class Found {
       const known = [...this.#pages.keys()].sort((a, b) => a - b);
       const next = newer ? known[0] - 1 : known.at(-1) + 1;
       const kept = newer ? [next, ...known].slice(0, PAGES) : [...known, next].slice(-PAGES);
-      await this.#load(this.#gone.size ? kept : [next], kept);
+      await this.#load(this.#moves === this.#settled ? [next] : kept, kept);
     });
   }
 
   async #load(numbers, kept = numbers) {
-    const before = [...this.#gone];
+    const [before, moves] = [[...this.#gone], this.#moves];
     const answers = await Promise.all(numbers.map((page) => api.search({ ...this.#search, page, size: PAGE })));
     const pages = new Map(kept.map((page) => [page, this.#pages.get(page) ?? []]));
     const items = new Map(this.items);
@@ -94,6 +97,7 @@ export class Found {
       pages.set(numbers[n], there.map(({ uuid }) => uuid));
       for (const fractal of there) items.set(fractal.uuid, fractal);
     });
+    if (numbers.length === kept.length) this.#settled = moves;
     this.#pages = pages;
     this.#all = answers.at(-1)?.total_pages ?? 1;
     this.total = answers.at(-1)?.num_results ?? 0;

@@ -142,22 +142,23 @@ export class Selection {
     let done = 0;
     let failure = "";
     const rest = [...uuids];
-    const lane = async () => {
-      while (rest.length) {
+    const one = async () => {
+      try {
         await work(rest.shift());
         done++;
+      } catch (error) {
+        rest.length = 0;
+        failure ||= error.message;
       }
+    };
+    const lane = async () => {
+      while (rest.length) await one();
     };
     this.#busy = true;
     this.refresh();
-    try {
-      // The first alone: a farm that asks for a token asks once.
-      if (rest.length) await work(rest.shift()).then(() => done++);
-      await Promise.all(Array.from({ length: AT_ONCE }, lane));
-    } catch (error) {
-      rest.length = 0;
-      failure = error.message;
-    }
+    // The first alone: a farm that asks for a token asks once.
+    if (rest.length) await one();
+    await Promise.all(Array.from({ length: AT_ONCE }, lane));
     this.#busy = false;
     this.refresh();
     notice([failure, (done || !failure) && `${many(done)} ${what}.`].filter(Boolean).join(" "));
