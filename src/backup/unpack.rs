@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{ABOUT, About, BackupError, FORM, Files, STORE, SUMS, Summing, TOKENS};
 use crate::store::copy::{fold, inspect};
 use crate::store::lock;
-use crate::tokens::give_to_owner_of;
+use crate::tokens::{give_file, give_path};
 
 /// The small files of an archive have no more bytes than this.
 const SMALL: u64 = 64 << 10;
@@ -33,8 +33,8 @@ pub fn unpack(
         error,
     };
     // Not while a server is at work there, and none starts until this is done.
-    let _lock = lock(folder)?;
-    give_to_owner_of(folder, folder.join("lock").as_path()).map_err(in_folder)?;
+    let held = lock(folder)?;
+    give_file(folder, &held).map_err(in_folder)?;
     // Tokens alone are those of a farm whose store is elsewhere.
     let tokens = TOKENS.map(|name| to.data.join(name));
     let mut kept = tokens.iter().chain([&to.store]);
@@ -85,7 +85,7 @@ fn replace(store: &Path, place: &Path) -> io::Result<()> {
             _ => {}
         }
     }
-    give_to_owner_of(folder, store)?;
+    give_path(folder, store)?;
     fs::rename(store, place)?;
     File::open(folder)?.sync_all()
 }
@@ -97,12 +97,12 @@ fn place_token(token: &Path, data: &Path, name: &str) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         fs::create_dir_all(data)?;
         fs::DirBuilder::new().mode(0o700).create(folder)?;
-        give_to_owner_of(data, folder)?;
+        give_path(data, folder)?;
     }
     // The data folder may be another file system than the store's.
     let mut part = tempfile::NamedTempFile::new_in(folder)?;
     part.write_all(&fs::read(token)?)?;
-    give_to_owner_of(folder, part.as_file())?;
+    give_file(folder, part.as_file())?;
     part.as_file().sync_all()?;
     part.persist(&place).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()

@@ -129,7 +129,9 @@ pub async fn image(cloud: &Cloud, asked: Option<&str>) -> Result<Image> {
     {
         Some(newest) => Ok(newest),
         None => usage(format!(
-            "there is no image of Debian or Ubuntu here: name one of {} with --image",
+            "there is no image of Debian or Ubuntu for {} here that is no server's snapshot: name \
+             one of {} with --image",
+            std::env::consts::ARCH,
             named(all.iter())
         )),
     }
@@ -202,13 +204,10 @@ struct ZoneState {
     available: bool,
 }
 
-/// The availability zones in which a service makes something.
-pub async fn zones(
-    cloud: &Cloud,
-    service: Service,
-) -> std::result::Result<Vec<String>, CloudError> {
+/// The availability zones that take servers.
+async fn zones(cloud: &Cloud) -> std::result::Result<Vec<String>, CloudError> {
     let zones: Vec<Zone> = cloud
-        .get(service, "/os-availability-zone")
+        .get(Service::Compute, "/os-availability-zone")
         .read_in("availabilityZoneInfo")
         .await?;
     let open = zones.into_iter().filter(|zone| zone.zone_state.available);
@@ -220,7 +219,7 @@ pub async fn zone(cloud: &Cloud, asked: Option<String>) -> Result<Option<String>
     let Some(asked) = asked else {
         return Ok(None);
     };
-    let zones = zones(cloud, Service::Compute).await?;
+    let zones = zones(cloud).await?;
     match zones.contains(&asked) {
         true => Ok(Some(asked)),
         false => usage(format!(

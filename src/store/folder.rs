@@ -1,9 +1,11 @@
 //! The folder of a node: of one process at a time, and who that node is.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -25,7 +27,14 @@ pub enum OpenError {
 pub fn lock(folder: &Path) -> Result<File, OpenError> {
     let in_folder = in_folder(folder);
     std::fs::create_dir_all(folder).map_err(in_folder)?;
-    let lock = File::create(folder.join("lock")).map_err(in_folder)?;
+    // Root may be at work in a folder of somebody else's: no link there leads it away.
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(folder.join("lock"))
+        .map_err(in_folder)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {

@@ -1,6 +1,6 @@
 //! Where tokens are kept: one file each, which nobody but its owner can read.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, fchown, lchown};
 use std::path::{Path, PathBuf};
@@ -159,7 +159,7 @@ impl Place {
             let mut part = tempfile::NamedTempFile::new_in(folder)?;
             writeln!(part, "{}", token.expose())?;
             // Root may rotate what a server reads that does not run as root.
-            give_to_owner_of(folder, part.as_file())?;
+            give_file(folder, part.as_file())?;
             // Or a power cut could leave the name without the contents.
             part.as_file().sync_all()?;
             let written = persist(part, &self.path)?;
@@ -227,49 +227,35 @@ fn make_private(folder: &Path) -> io::Result<()> {
     let above = folder.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(above)?;
     match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => give_to_owner_of(above, folder),
+        Ok(()) => give_path(above, folder),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// What root gives away. Whom the folder belongs to may put a link to any file into it: none is
-/// followed.
-pub enum Gift<'a> {
-    /// Whatever its name has come to mean.
-    Open(&'a File),
-    /// What the path names, even if that is a link.
-    Named(&'a Path),
-}
-
-impl<'a> From<&'a File> for Gift<'a> {
-    fn from(file: &'a File) -> Self {
-        Gift::Open(file)
+/// Makes an open file belong to whom `folder` belongs to, if root has made it, whatever its name has
+/// come to mean.
+pub fn give_file(folder: &Path, file: &File) -> io::Result<()> {
+    match heirs(folder, &file.metadata()?)? {
+        Some((user, group)) => fchown(file, Some(user), Some(group)),
+        None => Ok(()),
     }
 }
 
-impl<'a> From<&'a Path> for Gift<'a> {
-    fn from(path: &'a Path) -> Self {
-        Gift::Named(path)
+/// The same for what a path names. Whom the folder belongs to may put a link to any file there: it is
+/// the link that is given away.
+pub fn give_path(folder: &Path, path: &Path) -> io::Result<()> {
+    match heirs(folder, &fs::symlink_metadata(path)?)? {
+        Some((user, group)) => lchown(path, Some(user), Some(group)),
+        None => Ok(()),
     }
 }
 
-/// Makes something belong to whom `folder` belongs to, if root has made it.
-pub fn give_to_owner_of<'a>(folder: &Path, gift: impl Into<Gift<'a>>) -> io::Result<()> {
-    let (owner, gift) = (fs::metadata(folder)?, gift.into());
-    let now = match gift {
-        Gift::Open(file) => file.metadata()?,
-        Gift::Named(path) => fs::symlink_metadata(path)?,
-    };
-    // Only root gives away; to others the folder would belong already, or stay closed.
-    if now.uid() != 0 || owner.uid() == 0 {
-        return Ok(());
-    }
-    let (user, group) = (Some(owner.uid()), Some(owner.gid()));
-    match gift {
-        Gift::Open(file) => fchown(file, user, group),
-        Gift::Named(path) => lchown(path, user, group),
-    }
+/// Only root gives away; to others the folder would belong already, or stay closed.
+fn heirs(folder: &Path, gift: &Metadata) -> io::Result<Option<(u32, u32)>> {
+    let owner = fs::metadata(folder)?;
+    let given = gift.uid() == 0 && owner.uid() != 0;
+    Ok(given.then(|| (owner.uid(), owner.gid())))
 }
 
 #[cfg(test)]
@@ -292,7 +278,7 @@ mod tests {
         fs::write(&secret, "root's").unwrap();
         let link = folder.join("lock");
         symlink(&secret, &link).unwrap();
-        give_to_owner_of(&folder, link.as_path()).unwrap();
+        give_path(&folder, &link).unwrap();
         assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
 
         // A link in the place of a file that is open.
@@ -300,7 +286,7 @@ mod tests {
         let part = File::create(&path).unwrap();
         fs::remove_file(&path).unwrap();
         symlink(&secret, &path).unwrap();
-        give_to_owner_of(&folder, &part).unwrap();
+        give_file(&folder, &part).unwrap();
         assert_eq!(fs::metadata(&secret).unwrap().uid(), 0);
         let given = part.metadata().unwrap();
         assert_eq!((given.uid(), given.gid()), (4711, 4712));

@@ -11,7 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 
-pub use file::{Place, TokenFileError, give_to_owner_of, read, read_from};
+pub use file::{Place, TokenFileError, give_file, give_path, read, read_from};
 pub use keeper::{Keeper, KeeperError, Made};
 
 /// What a token is good for.
