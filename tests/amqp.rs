@@ -516,8 +516,8 @@ async fn news_reach_the_pages_of_every_node() {
     let mut rabbit = Rabbit::start().await;
     let (here, there) = (api(&rabbit).await, api(&rabbit).await);
     let listen = async || {
-        let response = there.get("/v1/events").send().await.unwrap();
-        response.bytes_stream()
+        let events = there.get("/v1/events").timeout(4 * PATIENCE);
+        events.send().await.unwrap().bytes_stream()
     };
     let mut stream = listen().await;
     let mut heard = String::new();

@@ -122,7 +122,7 @@ async fn leases_workers_and_tokens_do_not_mind() {
     let second = soon("it is taken up", async || renders(&farm, &at, &first).await).await;
     let taken = killed.elapsed();
     println!("its worker killed and the clock put back: {second} goes on after {taken:?} of 5 s");
-    assert!((2.0..15.0).contains(&taken.as_secs_f64()), "{taken:?}");
+    assert!((2.0..60.0).contains(&taken.as_secs_f64()), "{taken:?}");
     soon("it is off the list", async || {
         (workers(&farm).await.len() == 1).then_some(())
     })

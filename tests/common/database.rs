@@ -271,7 +271,7 @@ impl DbServer {
         while !self.answers() {
             assert!(begun.elapsed() < super::PATIENCE, "{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
-            if !Path::new(&format!("/proc/{}", self.pid)).exists() {
+            if self.has_ended() {
                 // What a killed one has left behind may still be about.
                 self.end("keep");
                 std::thread::sleep(Duration::from_millis(200));
@@ -279,6 +279,12 @@ impl DbServer {
                 return self.try_run(tries - 1);
             }
         }
+    }
+
+    /// The shell above it waits for words and not for its children: one that has ended is still listed.
+    fn has_ended(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        stat.map_or(true, |stat| stat.contains(") Z "))
     }
 
     fn log(&self) -> String {

@@ -44,7 +44,7 @@ async fn boots(deployment: &str, words: &str, nodes: &[&str]) {
     let mut file = file.open(seeds.join("user-token")).unwrap();
     file.write_all(token.as_bytes()).unwrap();
     let boot = Command::new("timeout")
-        .args(["--kill-after", "60", "480"])
+        .args(["--kill-after", "60", "1800"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/provision/boot"))
         .arg(&tree)
         .arg(&*BINARY)

@@ -76,9 +76,11 @@ async fn a_quota_that_is_too_small() {
     let before = lab.snapshot();
     lab.ask("quota", json!({"instances": 2}));
     let words = "--name t4 --topology split --workers 2 --image tiny --flavor m1.nano";
-    let said = lab.refused(1, &format!("up {words} --no-wait"));
+    let refused = lab.run(&format!("up {words} --no-wait"));
     let planned = lab.run(&format!("plan {words}"));
     lab.ask("quota", json!({"instances": 10}));
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(
         said.contains("3 instances needed, but 0 of 2 are used. Nothing was made"),
         "{said}"
@@ -122,9 +124,9 @@ async fn a_server_that_fails_and_one_that_never_answers() {
         "{plan}"
     );
 
-    let said = lab.refused(1, "up --name t6 --image tiny --flavor m1.nano --timeout 20");
+    let said = lab.refused(1, "up --name t6 --image tiny --flavor m1.nano --timeout 60");
     let seen =
-        "faafo-t6-farm is not ready after 20 s; last seen: active, its console says: LAST LINE";
+        "faafo-t6-farm is not ready after 60 s; last seen: active, its console says: LAST LINE";
     assert!(
         said.contains("replacing what failed") && said.contains(seen),
         "{said}"

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::{client, text};
+use crate::common::{PATIENCE, client, text};
 use crate::fetched_as_sent;
 use crate::lab::{Lab, content, file, lab, names};
 
@@ -387,8 +387,9 @@ async fn workers_become_more_and_fewer_at_a_call() {
     let begun = Instant::now();
     let size = |lab: &mut Lab| lab.ask("stack", json!({"name": "faafo-t15"}))["workers"].clone();
     while size(&mut lab) != json!(1) {
-        assert!(begun.elapsed() < Duration::from_secs(90));
+        assert!(begun.elapsed() < 3 * PATIENCE);
         call("scale_down_url").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(there(&mut lab, 2).len(), 2);
     let listed = lab.refused(2, "down --name t15");

@@ -17,14 +17,14 @@ storage = cloud.block_storage if any(s["type"] in ("volumev3", "block-storage") 
 
 def snapshot(**_):
     """All that the project owns, in a form that is equal if nothing has changed."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while any(s.status == "BUILD" for s in cloud.compute.servers()):
         if time.monotonic() > end:
-            raise TimeoutError("a server is being built for two minutes")
+            raise TimeoutError("a server is being built for ten minutes")
         time.sleep(0.5)
     while any(v["status"].endswith("ing") for v in volumes().values()):
         if time.monotonic() > end:
-            raise TimeoutError("a volume is on its way for two minutes")
+            raise TimeoutError("a volume is on its way for ten minutes")
         time.sleep(0.5)
     seen_by_admin = {s.id: s for s in admin.compute.servers(all_projects=True, project_id=project)}
     own = dict(project_id=project)
@@ -86,14 +86,14 @@ def has_volumes():
 
 def volume(name):
     """One that is somebody else's."""
-    storage.wait_for_status(storage.create_volume(name=name, size=1), "available", interval=0.3, wait=60)
+    storage.wait_for_status(storage.create_volume(name=name, size=1), "available", interval=0.3, wait=600)
 
 
 def delete_volume(name):
     found = storage.find_volume(name)
     if found:
         storage.delete_volume(found)
-        storage.wait_for_delete(found, interval=0.3, wait=60)
+        storage.wait_for_delete(found, interval=0.3, wait=600)
 
 
 def volume_status(name, status):

@@ -289,7 +289,7 @@ async fn a_node_with_a_volume_boots_and_its_successor_has_the_data() {
     let parsed = lab.user_data(&up, "faafo-t21-farm");
     std::fs::write(&mount, content(&parsed, MOUNT)).unwrap();
     let boot = Command::new("timeout")
-        .args(["--kill-after", "30", "900"])
+        .args(["--kill-after", "30", "3000"])
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/tests/provision/boot-volume"

@@ -143,6 +143,24 @@ async fn until_ready(farm: &Farm, most: Duration) {
     println!("ready again after {:?}", begun.elapsed());
 }
 
+/// Waits until a node says that its database is away.
+async fn until_away(farm: &Farm) {
+    let begun = Instant::now();
+    // On a connection of its own: one that was silent for so long may be about to end.
+    let client = common::client();
+    loop {
+        let ready = client.get(farm.url("/readyz")).send().await.unwrap();
+        let metrics = client.get(farm.url("/metrics")).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        if ready.status() == 503 && metrics.contains("faafo_store_reachable 0") {
+            assert!(ready.headers().contains_key("retry-after"));
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Two whole farms on a database server of their own.
 async fn two_farms(kind: Kind, folder: &Path) -> (DbServer, [Farm; 2]) {
     two_nodes(kind, folder, &["all", "--workers", "1"]).await
@@ -175,18 +193,13 @@ async fn killing_the_database_loses_nothing_and_all_goes_on_by_itself() {
             until_more(&ledger, 100).await;
             server.kill();
             tokio::time::sleep(Duration::from_millis(down)).await;
-            let ready = farms[0].get("/readyz").send().await.unwrap();
-            assert_eq!(ready.status(), 503);
-            assert!(ready.headers().contains_key("retry-after"));
-            let metrics = farms[0].get("/metrics").send().await.unwrap();
-            let metrics = metrics.text().await.unwrap();
-            assert!(metrics.contains("faafo_store_reachable 0"), "{metrics}");
+            until_away(&farms[0]).await;
             let run = tokio::task::spawn_blocking(move || {
                 server.run();
                 server
             });
             server = run.await.unwrap();
-            until_ready(&farms[0], Duration::from_secs(15)).await;
+            until_ready(&farms[0], Duration::from_secs(60)).await;
         }
         until_more(&ledger, 100).await;
         assert!(ledger.refused.load(Ordering::Relaxed) > 0);
@@ -327,7 +340,7 @@ async fn a_render_goes_to_another_node_even_while_the_database_is_away() {
             server
         });
         let server = run.await.unwrap();
-        until_ready(&farms[1], Duration::from_secs(15)).await;
+        until_ready(&farms[1], Duration::from_secs(60)).await;
         assert_eq!(claimed.renew(&farms[1]).await, json!([]), "{kind:?}");
         let shown = farms[1].show(id).await;
         let (status, attempts) = (&shown["status"], &shown["attempts"]);
@@ -352,17 +365,8 @@ async fn a_task_is_taken_back_though_nobody_waits_for_the_answer() {
     server.freeze();
     claimed.bring_back(&farms[0], Duration::from_secs(1)).await;
     // Until what was begun has failed.
-    let begun = Instant::now();
-    loop {
-        let metrics = farms[0].get("/metrics").send().await.unwrap();
-        let metrics = metrics.text().await.unwrap();
-        if metrics.contains("faafo_store_reachable 0") {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    until_away(&farms[0]).await;
     server.thaw();
-    until_ready(&farms[0], Duration::from_secs(30)).await;
+    until_ready(&farms[0], Duration::from_secs(60)).await;
     farms[0].until(id, "queued").await;
 }

@@ -250,7 +250,7 @@ async fn what_one_node_accepts_another_ones_worker_renders_soon() {
         }
         times.sort();
         println!("{kind:?}: accepted at one node until done at another: {times:?}");
-        assert!(times[times.len() / 2] < Duration::from_secs(2), "{times:?}");
+        assert!(times[times.len() / 2] < Duration::from_secs(8), "{times:?}");
     }
 }
 
