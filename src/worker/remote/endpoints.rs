@@ -228,36 +228,27 @@ impl Endpoints {
         }
     }
 
-    fn failed(&self, at: usize, why: String) -> CallError {
-        self.note_failure(at, &why);
-        CallError::Unreachable(why)
-    }
-
     /// What answers is no API node, or does not understand this worker: as if it did not answer.
     /// But somebody has to see to that, and the log says so even while another one answers.
     fn misunderstood(&self, at: usize, why: String) -> CallError {
-        let told = self.note_failure(at, &why);
         let before = self.state().strange.insert(at, why.clone());
-        if !told && before.as_ref() != Some(&why) {
+        if before.as_ref() != Some(&why) {
             let endpoint = &self.urls[at];
             tracing::warn!(%endpoint, %why, "this endpoint does not answer as an API node does");
         }
-        CallError::Unreachable(why)
+        self.failed(at, why)
     }
 
-    /// Whether the log was told.
-    fn note_failure(&self, at: usize, why: &str) -> bool {
-        if !self.turn(at) {
-            return false;
+    fn failed(&self, at: usize, why: String) -> CallError {
+        if self.turn(at) {
+            let mut state = self.state();
+            if state.told != Told::Down {
+                state.told = Told::Down;
+                let endpoint = &self.urls[at];
+                tracing::warn!(%endpoint, %why, "no API node answers; trying on");
+            }
         }
-        let mut state = self.state();
-        if state.told == Told::Down {
-            return false;
-        }
-        state.told = Told::Down;
-        let endpoint = &self.urls[at];
-        tracing::warn!(%endpoint, %why, "no API node answers; trying on");
-        true
+        CallError::Unreachable(why)
     }
 
     fn unanswered(&self, at: usize, error: &reqwest::Error) -> CallError {
