@@ -88,6 +88,10 @@ export class Found {
   async #load(numbers, kept = numbers) {
     const [before, moves] = [[...this.#gone], this.#moves];
     const answers = await Promise.all(numbers.map((page) => api.search({ ...this.#search, page, size: PAGE })));
+    const total = answers.at(-1)?.num_results ?? 0;
+    const whole = numbers.length === kept.length;
+    // Something has come or gone of which nobody has told yet: the pages do not join.
+    if (!whole && total !== this.total) return this.#load(kept);
     const pages = new Map(kept.map((page) => [page, this.#pages.get(page) ?? []]));
     const items = new Map(this.items);
     for (const uuid of before) this.#gone.delete(uuid);
@@ -97,10 +101,10 @@ export class Found {
       pages.set(numbers[n], there.map(({ uuid }) => uuid));
       for (const fractal of there) items.set(fractal.uuid, fractal);
     });
-    if (numbers.length === kept.length) this.#settled = moves;
+    if (whole) this.#settled = moves;
     this.#pages = pages;
     this.#all = answers.at(-1)?.total_pages ?? 1;
-    this.total = answers.at(-1)?.num_results ?? 0;
+    this.total = total;
     // What moved on to another page in between is shown once.
     this.grid = [...new Set([...pages.keys()].sort((a, b) => a - b).flatMap((page) => pages.get(page)))];
     this.items = new Map(this.grid.map((uuid) => [uuid, items.get(uuid)]));
