@@ -44,7 +44,7 @@ impl Effort {
 
     /// A second or two: to see that it works, and about how fast.
     pub const QUICK: Effort = Effort {
-        rounds: 1,
+        rounds: 3,
         limit_steps: 500_000,
         side: 256,
         large: 2000,

@@ -301,6 +301,9 @@ async fn what_others_do_is_seen_without_a_reload() {
     let newest: String = browser.value("$('#grid .card').dataset.uuid").await;
     assert_eq!(newest, uuids[2]);
 
+    browser
+        .until("$$('.card img').every((picture) => picture.complete)")
+        .await;
     let path = format!("/v1/fractal/{}", uuids[1]);
     farm.delete(&path).send().await.unwrap();
     browser.sees_no(&card(&uuids[1])).await;
@@ -402,7 +405,8 @@ async fn a_failure_is_explained_and_can_be_retried() {
 async fn a_bar_shows_how_far_a_render_is_and_then_the_picture_comes() {
     let farm = Farm::with(&["all", "--workers", "1"]);
     let browser = Browser::gallery(&farm).await;
-    let slow = farm.create(&slow()).await.json::<Value>().await.unwrap();
+    let slow = but(slow(), json!({"width": 2000, "height": 2000}));
+    let slow = farm.create(&slow).await.json::<Value>().await.unwrap();
     let uuid = uuid_of(&slow);
     let card_bar = format!("{} progress", card_in(uuid, "running"));
     browser.sees(&card_in(uuid, "running")).await;
@@ -625,13 +629,10 @@ async fn dozen() -> (Farm, String) {
 /// Waits until the pictures in sight can be seen; the others are not even asked for.
 async fn pictures_are_there(browser: &Browser) {
     browser.until("$$('.card img').length === 12").await;
-    let _: Value = browser
-        .value(
-            "Promise.all($$('.card img')
-                .filter((image) => image.getBoundingClientRect().top < innerHeight)
-                .map((image) => image.decode()))",
-        )
-        .await;
+    let in_sight =
+        "$$('.card img').filter((image) => image.getBoundingClientRect().top < innerHeight)";
+    let seen = "every((image) => image.complete && image.naturalWidth)";
+    browser.until(&format!("{in_sight}.{seen}")).await;
 }
 
 #[tokio::test]

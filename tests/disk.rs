@@ -141,15 +141,21 @@ async fn results_of_a_worker_elsewhere_wait_there_for_room() {
     let ballast = inside(&farm, "ballast");
     fill(&ballast);
     let begun = std::time::Instant::now();
-    while common::worker::results(spool.path()) < 2 {
+    // One of the two may have found room in the log's last block.
+    let kept = async || match farm.counts().await["done"].as_u64().unwrap() {
+        0 => 0,
+        1 => 1,
+        more => panic!("the disk was not full: {more} are done"),
+    };
+    while common::worker::results(spool.path()) + kept().await < 2 {
         assert!(begun.elapsed() < common::PATIENCE);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     // Longer than a lease: they are held on to, and nobody spins.
     tokio::time::sleep(std::time::Duration::from_secs(7)).await;
-    for id in &ids[..2] {
-        assert_eq!(farm.show(id).await["status"], "running");
-    }
+    let counts = farm.counts().await;
+    let waiting = common::worker::results(spool.path());
+    assert_eq!(counts["running"], waiting, "{counts}");
     assert_eq!(farm.show(&ids[2]).await["status"], "queued");
     assert_eq!(worker.logged("the farm cannot keep results now"), 1);
     assert_eq!(worker.logged("no API node answers"), 0);

@@ -507,7 +507,8 @@ fn a_cancelled_render_stops_wherever_it_is() {
 
 #[test]
 fn the_fraction_grows_to_1_and_not_before_the_end() {
-    let slow = endless(400, 400, 5_000);
+    // Of several pieces for each core.
+    let slow = endless(800, 400, 2_000);
     let control = Control::default();
     let mut seen = Vec::new();
     std::thread::scope(|scope| {

@@ -93,6 +93,7 @@ mod tests {
         for _ in 0..30 {
             tally.add(0.5);
         }
+        tally.counts().begun = Instant::now();
         assert_eq!((tally.done(), tally.rate()), (30, 30.0));
         assert_eq!(tally.mean(), Some(Duration::from_millis(500)));
         let earlier = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds));

@@ -174,7 +174,7 @@ async fn what_the_farm_refuses_is_told_where_it_was_asked_for() {
 #[tokio::test]
 async fn who_wants_nothing_to_move_sees_one_frame_until_asked() {
     let farm = Farm::all();
-    let browser = Browser::at(&farm, "/farm").await;
+    let browser = Browser::at(&farm, "/static/favicon.svg").await;
     let calm = json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]});
     browser.devtools("Emulation.setEmulatedMedia", calm).await;
     let change = json!({"frames": 4, "to_c_re": 0});

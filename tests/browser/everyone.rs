@@ -226,6 +226,8 @@ async fn everything_is_done_with_the_keyboard_alone() {
     browser.tab_to(".reel [aria-pressed]").await;
     browser.press(Key::Enter).await;
     browser.sees(".reel [aria-pressed=true]").await;
+    let there = "$('.reel img').complete && $('.reel img').naturalWidth";
+    browser.until(there).await;
     browser.tab_to(".reel .danger").await;
     browser.press(Key::Enter).await;
     browser.tab_to("#confirm-yes").await;

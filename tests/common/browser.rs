@@ -253,6 +253,11 @@ impl Browser {
                              "deviceScaleFactor": scale});
         let command = "Emulation.setDeviceMetricsOverride";
         self.devtools(command, metrics).await;
+        // What the page makes of it comes with the next frame.
+        let there = format!("innerWidth === {width} && devicePixelRatio === {scale}");
+        self.until(&there).await;
+        let drawn = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(0))))";
+        let _: Value = self.value(drawn).await;
     }
 
     /// Takes a picture of the window for people to look at.
