@@ -76,7 +76,7 @@ pub async fn down(args: DownArgs) -> Done {
         eprintln!("  {item}");
     }
     if !args.yes {
-        match ask("Delete all of this? [yes/no]") {
+        match ask("Delete all of this? [yes/no]").await {
             Some(answer) if matches!(answer.as_str(), "y" | "yes") => {}
             Some(_) => {
                 return Err(Failure::Usage("nothing was deleted".into()));

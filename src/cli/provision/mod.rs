@@ -177,8 +177,9 @@ fn on_own_network(command: impl Future<Output = Done>) -> Done {
     done
 }
 
-/// Asks on the terminal. `None`, if there is none.
-fn ask(question: &str) -> Option<String> {
+/// Asks on the terminal. `None`, if there is none. It waits on another thread, so that Ctrl-C is heard
+/// meanwhile by whoever waits for the answer.
+async fn ask(question: &str) -> Option<String> {
     use std::io::{BufRead, IsTerminal, Write};
     let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     if !stdin.is_terminal() || !stderr.is_terminal() {
@@ -186,7 +187,10 @@ fn ask(question: &str) -> Option<String> {
     }
     write!(stderr, "{question} ").ok()?;
     stderr.flush().ok()?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer).ok()?;
-    Some(answer.trim().to_lowercase())
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        stdin.lock().read_line(&mut answer).ok()?;
+        Some(answer.trim().to_lowercase())
+    });
+    answer.await.ok()?
 }

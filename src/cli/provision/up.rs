@@ -15,8 +15,8 @@ use crate::provision::cloud::Cloud;
 use crate::provision::down::{self, Data};
 use crate::provision::scale::{self, Counts};
 use crate::provision::{
-    self, Artifact, Blueprint, Board, Cidr, Error, Item, Room, Settings, State, Survey, Topology,
-    Wanted, up,
+    self, Artifact, Blueprint, Board, Cidr, Error, Item, Name, Room, Settings, State, Survey,
+    Topology, Wanted, up,
 };
 
 #[derive(Args)]
@@ -334,17 +334,18 @@ pub async fn up(args: UpArgs) -> Done {
         done = make(&cloud, &blueprint, wait.patience()) => return done,
     };
     done?;
-    let undo = is_new
-        && ask("\nInterrupted. Keep what was made so far, or undo it? [keep/undo]")
-            .is_some_and(|answer| answer.starts_with('u'));
-    if undo {
-        let survey = Survey::settled(&cloud, &name)
-            .await
-            .map_err(Error::from)
-            .map_err(failure)?;
-        down::run(&cloud, &name, survey, Data::Delete, &Board::default())
-            .await
-            .map_err(failure)?;
+    let undone = is_new
+        && tokio::select! {
+            biased;
+            // Pressed again, at the question or after it: what is there by now stays.
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                eprintln!();
+                false
+            }
+            undone = undo(&cloud, &name) => undone?,
+        };
+    if undone {
         eprintln!("all of it is gone");
     } else {
         eprintln!(
@@ -353,6 +354,22 @@ pub async fn up(args: UpArgs) -> Done {
         );
     }
     Err(Failure::Interrupted)
+}
+
+/// Takes away what was made so far, if somebody is there who says so. Whether it has.
+async fn undo(cloud: &Cloud, name: &Name) -> Result<bool, Failure> {
+    let answer = ask("\nInterrupted. Keep what was made so far, or undo it? [keep/undo]").await;
+    if !answer.is_some_and(|answer| answer.starts_with('u')) {
+        return Ok(false);
+    }
+    let survey = Survey::settled(cloud, name)
+        .await
+        .map_err(Error::from)
+        .map_err(failure)?;
+    down::run(cloud, name, survey, Data::Delete, &Board::default())
+        .await
+        .map_err(failure)?;
+    Ok(true)
 }
 
 async fn make(cloud: &Cloud, blueprint: &Blueprint, wait: Option<Duration>) -> Done {
