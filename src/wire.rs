@@ -208,6 +208,9 @@ pub struct ReadyDoc {
     /// are accepted all the same, and published once there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker_connected: Option<bool>,
+    /// Of faafo on this node; older ones do not tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 impl From<Counts> for CountsDoc {

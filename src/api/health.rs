@@ -32,5 +32,6 @@ pub async fn readyz(State(api): State<Api>) -> Result<Json<ReadyDoc>, ApiError> 
     Ok(Json(ReadyDoc {
         counts: counts.into(),
         broker_connected: api.broker.as_ref().map(BrokerMetrics::is_connected),
+        version: Some(env!("CARGO_PKG_VERSION").into()),
     }))
 }

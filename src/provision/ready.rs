@@ -13,6 +13,7 @@ use super::survey::Survey;
 use super::user_data::{self, Heard};
 use super::{Blueprint, Error, Result};
 use crate::outward;
+use crate::wire::ReadyDoc;
 use crate::wire::lease::WorkersDoc;
 
 /// A node has this long to answer; one that is behind a firewall takes all of it.
@@ -42,8 +43,8 @@ impl Farm {
         }
     }
 
-    /// How many fractals there are of each status, if it answers and is ready.
-    pub async fn counts(&self) -> Option<serde_json::Value> {
+    /// What it tells of itself, if it answers and is ready.
+    pub async fn ready(&self) -> Option<ReadyDoc> {
         let request = self.http.as_ref()?.get(format!("{}/readyz", self.base));
         let response = request.send().await.ok()?;
         match response.status().is_success() {
@@ -97,7 +98,7 @@ pub async fn wait(
         };
         let mut answer = BTreeSet::new();
         for (name, farm) in &farms {
-            if farm.counts().await.is_none() {
+            if farm.ready().await.is_none() {
                 continue;
             }
             answer.insert((*name).to_owned());

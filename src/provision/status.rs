@@ -1,6 +1,6 @@
 //! How a deployment is: its nodes, and what the farm on it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -13,6 +13,7 @@ use super::survey::{self, Survey};
 use super::topology::{Role, Topology};
 use super::user_data::{self, Heard};
 use super::{Name, Result, servers, usage};
+use crate::wire::CountsDoc;
 
 /// A deployment, for people and programs.
 #[derive(Serialize)]
@@ -24,7 +25,9 @@ pub struct Status {
     /// Where the farm is, if it has an address.
     pub url: Option<String>,
     /// Fractals of each status; `None` if the farm does not answer from here.
-    pub fractals: Option<serde_json::Value>,
+    pub fractals: Option<CountsDoc>,
+    /// How many speak to it; likewise.
+    pub workers: Option<usize>,
     pub nodes: Vec<NodeStatus>,
     /// What the data are on, if not on a node's own disk.
     pub volume: Option<VolumeStatus>,
@@ -77,8 +80,9 @@ pub struct NodeStatus {
     pub readiness: String,
     pub address: Option<IpAddr>,
     pub floating_ip: Option<IpAddr>,
-    /// Of a worker, as the farm knows it.
+    /// Of faafo there: an API node's own, and a worker's as the farm knows it.
     pub version: Option<String>,
+    /// Of a worker, as the farm knows it.
     pub rendering: Option<usize>,
     pub done: Option<u64>,
 }
@@ -98,8 +102,9 @@ pub async fn of(cloud: &Cloud, name: &Name) -> Result<Status> {
     };
     let mut url = None;
     let mut fractals = None;
-    // Those that answer, and the workers that speak to them: each API node knows its own.
-    let mut answer = BTreeSet::new();
+    // Those that answer, with their versions, and the workers that speak to them: each API node knows
+    // its own.
+    let mut answer = BTreeMap::new();
     let mut workers = Vec::new();
     for node in found
         .iter()
@@ -109,23 +114,25 @@ pub async fn of(cloud: &Cloud, name: &Name) -> Result<Status> {
             continue;
         };
         let farm = Farm::at(ip);
-        let counts = farm.counts().await;
-        if counts.is_some() {
-            answer.insert(node.server.name.clone());
-            workers.extend(farm.workers().await.into_iter().flat_map(|all| all.objects));
-        }
+        let ready = farm.ready().await;
         // The address of one that answers, if any does.
-        if url.is_none() || fractals.is_none() && counts.is_some() {
+        if url.is_none() || fractals.is_none() && ready.is_some() {
             url = Some(ready::url(ip));
         }
-        fractals = fractals.or(counts);
+        if let Some(ready) = ready {
+            fractals = fractals.or(Some(ready.counts));
+            answer.insert(node.server.name.clone(), ready.version);
+            workers.extend(farm.workers().await.into_iter().flat_map(|all| all.objects));
+        }
     }
+    // Nodes of one farm tell each other.
+    let speakers: BTreeSet<_> = workers.iter().map(|worker| worker.id).collect();
     let mut nodes = Vec::new();
     for node in &found {
         let server = &node.server;
         let worker = workers.iter().find(|one| one.name == server.name);
         let readiness = match server.status.as_str() {
-            _ if worker.is_some() || answer.contains(&server.name) => "ready".to_owned(),
+            _ if worker.is_some() || answer.contains_key(&server.name) => "ready".to_owned(),
             "ACTIVE" => match user_data::hear(&servers::console(cloud, &server.id, LINES).await?) {
                 Heard::Ready => "ready, says its console".into(),
                 Heard::Failed(why) => format!("failed: {why}"),
@@ -142,7 +149,10 @@ pub async fn of(cloud: &Cloud, name: &Name) -> Result<Status> {
             readiness,
             address: node.address,
             floating_ip: node.floating_ip,
-            version: worker.map(|worker| worker.version.clone()),
+            version: match answer.get(&server.name) {
+                Some(version) => version.clone(),
+                None => worker.map(|worker| worker.version.clone()),
+            },
             rendering: worker.map(|worker| worker.rendering.len()),
             done: worker.map(|worker| worker.done),
         });
@@ -161,6 +171,7 @@ pub async fn of(cloud: &Cloud, name: &Name) -> Result<Status> {
             ways: stack.ways(name),
         }),
         url,
+        workers: fractals.map(|_| speakers.len()),
         fractals,
         nodes,
         volume: VolumeStatus::of(&survey),

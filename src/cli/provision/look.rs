@@ -9,6 +9,7 @@ use super::super::output::{self, Table};
 use super::{CloudArgs, Done, Failure, Target, failure};
 use crate::provision::{self, heat, list as all, node, status as of};
 use crate::tokens::Kind;
+use crate::wire::CountsDoc;
 
 /// How to print it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -165,13 +166,34 @@ pub async fn status(args: StatusArgs) -> Done {
             volume.name, volume.size, volume.status
         ))?;
     }
-    let url = status.url.unwrap_or_default();
-    let farm = match status.fractals {
-        Some(counts) => format!("{url}/ is ready; fractals: {counts}\n"),
-        None if url.is_empty() => "the farm has no address\n".to_owned(),
-        None => format!("{url}/ does not answer from here\n"),
+    output::print(&farm(
+        status.url.as_deref(),
+        status.fractals,
+        status.workers.unwrap_or_default(),
+    ))
+}
+
+/// How the farm is, in a line.
+fn farm(url: Option<&str>, fractals: Option<CountsDoc>, workers: usize) -> String {
+    let Some(url) = url else {
+        return "the farm has no address\n".to_owned();
     };
-    output::print(&farm)
+    let Some(counts) = fractals else {
+        return format!("{url}/ does not answer from here\n");
+    };
+    let CountsDoc {
+        queued,
+        running,
+        done,
+        failed,
+    } = counts;
+    let workers = match workers {
+        1 => "1 worker".to_owned(),
+        many => format!("{many} workers"),
+    };
+    format!(
+        "{url}/ is ready: {queued} queued, {running} running, {done} done, {failed} failed, {workers}\n"
+    )
 }
 
 pub async fn list(args: ListArgs) -> Done {
@@ -235,4 +257,30 @@ pub async fn ssh(args: SshArgs) -> Done {
     // Returns only if there is no ssh.
     let error = Command::new("ssh").args(arguments).exec();
     Err(Failure::Failed(anyhow::anyhow!("cannot run ssh: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farm_is_told_in_words() {
+        let counts = CountsDoc {
+            queued: 12,
+            running: 3,
+            done: 140,
+            failed: 0,
+        };
+        let url = Some("http://192.0.2.1");
+        assert_eq!(
+            farm(url, Some(counts), 2),
+            "http://192.0.2.1/ is ready: 12 queued, 3 running, 140 done, 0 failed, 2 workers\n"
+        );
+        assert!(farm(url, Some(counts), 1).ends_with(", 1 worker\n"));
+        assert_eq!(
+            farm(url, None, 0),
+            "http://192.0.2.1/ does not answer from here\n"
+        );
+        assert_eq!(farm(None, None, 0), "the farm has no address\n");
+    }
 }
