@@ -11,7 +11,7 @@ use super::resources::Server;
 use super::servers::{self, LOOK};
 use super::survey::Survey;
 use super::user_data::{self, Heard};
-use super::{Blueprint, Error, Result};
+use super::{Blueprint, Error, Name, Result};
 use crate::outward;
 use crate::wire::ReadyDoc;
 use crate::wire::lease::WorkersDoc;
@@ -117,7 +117,7 @@ pub async fn wait(
                 failures.push(format!("{name} has gone: somebody has deleted it"));
                 continue;
             };
-            match look(cloud, server, answer.contains(&name)).await? {
+            match look(cloud, blueprint.name(), server, answer.contains(&name)).await? {
                 Seen::Ready => board.set(&name, "ready"),
                 Seen::Failed(why) => {
                     board.set(&name, "failed");
@@ -155,7 +155,7 @@ enum Seen {
     Failed(String),
 }
 
-async fn look(cloud: &Cloud, server: &Server, answers: bool) -> Result<Seen> {
+async fn look(cloud: &Cloud, deployment: &Name, server: &Server, answers: bool) -> Result<Seen> {
     let name = &server.name;
     match server.status.as_str() {
         _ if answers => return Ok(Seen::Ready),
@@ -180,10 +180,7 @@ async fn look(cloud: &Cloud, server: &Server, answers: bool) -> Result<Seen> {
     let console = servers::console(cloud, &server.id, HEARD_LINES).await?;
     Ok(match user_data::hear(&console) {
         Heard::Ready => Seen::Ready,
-        Heard::Failed(why) => Seen::Failed(format!(
-            "{name} could not install faafo: {why}; the last lines of its console:\n{}",
-            last(&console)
-        )),
+        Heard::Failed(why) => Seen::Failed(not_installed(name, deployment, &why, &console)),
         Heard::Going(word) => Seen::Going(word),
         Heard::Nothing if console.trim().is_empty() => {
             Seen::Going("active, nothing on its console".into())
@@ -194,6 +191,17 @@ async fn look(cloud: &Cloud, server: &Server, answers: bool) -> Result<Seen> {
             Seen::Going(format!("active, its console says: {line}"))
         }
     })
+}
+
+/// What there is to say of a node that has given up: it does not try again, and `up` leaves it, as its
+/// reason may be on it.
+fn not_installed(node: &str, deployment: &Name, why: &str, console: &str) -> String {
+    format!(
+        "{node} could not install faafo: {why}. Once the reason is gone, `openstack server delete \
+         {node}` and then `faafo provision up` with the same words make it anew; `faafo provision \
+         logs {node} --name {deployment}` shows more than the last lines of its console:\n{}",
+        last(console)
+    )
 }
 
 fn last(console: &str) -> String {
@@ -207,4 +215,28 @@ fn last(console: &str) -> String {
         .map(|line| format!("    {line}"))
         .collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_could_not_install_is_told_with_what_to_do() {
+        let console: String = (1..=20).map(|line| format!("line {line}\n\n")).collect();
+        let name = "course".parse().unwrap();
+        let text = not_installed("faafo-course-worker-1", &name, "no way out", &console);
+        assert_eq!(
+            text.lines().next().unwrap(),
+            "faafo-course-worker-1 could not install faafo: no way out. Once the reason is gone, \
+             `openstack server delete faafo-course-worker-1` and then `faafo provision up` with the \
+             same words make it anew; `faafo provision logs faafo-course-worker-1 --name course` \
+             shows more than the last lines of its console:"
+        );
+        let shown: Vec<_> = text.lines().skip(1).map(str::trim).collect();
+        assert_eq!(
+            (shown.len(), shown[0], shown[11]),
+            (12, "line 9", "line 20")
+        );
+    }
 }
