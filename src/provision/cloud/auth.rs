@@ -111,6 +111,13 @@ impl Session {
         self.expires.duration_since(Timestamp::now()) < SOON
     }
 
+    /// Whether any service that is called here is to be spoken to in HTTPS.
+    pub fn is_https(&self, access: &Access) -> bool {
+        let of = |service: &Service| self.endpoint(*service, access);
+        let mut urls = Service::ALL.iter().filter_map(|service| of(service).ok());
+        urls.any(|url| url.scheme() == "https")
+    }
+
     /// Where a service is, by the interface and the region that were asked for.
     pub fn endpoint(&self, service: Service, access: &Access) -> Result<Url, CloudError> {
         let of_kind = self.catalog.iter().filter(|e| service.is_kind(&e.kind));
@@ -144,5 +151,45 @@ impl Session {
             call: "POST /auth/tokens".into(),
             why: format!("{} is no address of a service: {why}", endpoint.url),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_catalog_in_https_behind_a_plain_keystone_is_seen() {
+        let access = |region: &str| Access {
+            auth_url: "http://k/v3".parse().unwrap(),
+            login: json!({}),
+            region: Some(region.into()),
+            interface: "public".into(),
+            ca_file: None,
+            verify: true,
+            overrides: [].into(),
+            origin: "a test".into(),
+        };
+        let endpoint = |interface: &str, region: &str, url: &str| json!({"interface": interface, "region": region, "region_id": region, "url": url});
+        let catalog = json!([
+            {"type": "identity", "endpoints": [endpoint("public", "north", "http://k")]},
+            {"type": "compute", "endpoints": [
+                endpoint("public", "north", "http://n"),
+                endpoint("admin", "north", "https://n"),
+                endpoint("public", "south", "https://n"),
+            ]},
+            // Nobody here calls it.
+            {"type": "dns", "endpoints": [endpoint("public", "north", "https://d")]},
+        ]);
+        let session = Session {
+            token: "t".into(),
+            expires: Timestamp::now(),
+            project: "p".into(),
+            catalog: serde_json::from_value(catalog).unwrap(),
+        };
+        assert!(!session.is_https(&access("north")));
+        assert!(session.is_https(&access("south")));
     }
 }

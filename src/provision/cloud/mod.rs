@@ -33,6 +33,16 @@ pub enum Service {
 }
 
 impl Service {
+    const ALL: [Service; 7] = [
+        Service::Identity,
+        Service::Compute,
+        Service::Network,
+        Service::Image,
+        Service::ObjectStore,
+        Service::Orchestration,
+        Service::BlockStorage,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Service::Identity => "identity",
@@ -82,10 +92,12 @@ pub struct Cloud {
 impl Cloud {
     pub async fn connect(access: Access) -> Result<Cloud, CloudError> {
         let https = access.is_https();
-        let http = outward::builder(access.ca_file.as_deref(), https)?;
-        let http = http.tls_danger_accept_invalid_certs(!access.verify);
-        let http = http.build().map_err(OutwardError::Tls)?;
+        let mut http = client(&access, https)?;
         let session = auth::log_in(&http, &access).await?;
+        // Only the catalog tells what stands behind a Keystone that goes without.
+        if !https && session.is_https(&access) {
+            http = client(&access, true)?;
+        }
         Ok(Cloud {
             http,
             access,
@@ -139,6 +151,12 @@ impl Cloud {
         }
         Ok(())
     }
+}
+
+fn client(access: &Access, https: bool) -> Result<reqwest::Client, OutwardError> {
+    let http = outward::builder(access.ca_file.as_deref(), https)?;
+    let http = http.tls_danger_accept_invalid_certs(!access.verify);
+    http.build().map_err(OutwardError::Tls)
 }
 
 /// `url` with this version at its end, unless it names one.
