@@ -10,7 +10,7 @@ use super::cloud::{Cloud, Service};
 use super::groups::{self, Rule};
 use super::key::{self, Key};
 use super::quota::{self, ADDRESSES, Needs, Room};
-use super::resources::Network;
+use super::resources::{Network, Server};
 use super::survey::Survey;
 use super::tally::{self, Node, State};
 use super::topology::Topology;
@@ -131,6 +131,17 @@ impl Blueprint {
     /// Whether any server is to be made.
     fn makes(&self) -> bool {
         self.nodes.iter().any(|node| node.state != State::Exists)
+    }
+
+    /// Servers that are there and shut off.
+    pub fn off(&self) -> impl Iterator<Item = &Server> {
+        self.there().filter(|server| server.is_off())
+    }
+
+    /// The servers that are there and stay.
+    fn there(&self) -> impl Iterator<Item = &Server> {
+        let stay = self.nodes.iter().filter(|node| node.state == State::Exists);
+        stay.filter_map(|node| node.server.as_ref())
     }
 
     /// The nodes that answer requests.
@@ -255,6 +266,9 @@ impl Blueprint {
             let mut about = format!("{}, {}", self.image.name(), self.flavor.name);
             if let Some(zone) = &self.zone {
                 let _ = write!(about, ", {zone}");
+            }
+            if self.off().any(|server| server.name == node.name) {
+                about.push_str(", is shut off and will be started");
             }
             add("server", &node.name, node.state, about);
         }

@@ -70,6 +70,11 @@ impl Server {
         found.map(|one| one.addr)
     }
 
+    /// It was shut down, and would run again.
+    pub fn is_off(&self) -> bool {
+        self.status == "SHUTOFF"
+    }
+
     /// It has failed before it ever ran, and so holds nothing.
     pub fn is_stillborn(&self) -> bool {
         self.status == "ERROR" && self.launched.is_none()

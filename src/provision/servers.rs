@@ -158,6 +158,19 @@ pub async fn shut_down(cloud: &Cloud, server: &Server, patience: Duration) -> Re
     Ok(())
 }
 
+/// Starts a server that was shut down.
+pub async fn start(cloud: &Cloud, server: &Server) -> Result<()> {
+    let path = format!("/servers/{}/action", server.id);
+    let start = json!({ "os-start": null });
+    let call = cloud.post(Service::Compute, path, start).repeatable();
+    match call.send().await {
+        // Somebody else has started it, or taken it away.
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// The last lines of a server's console; nothing where the cloud tells none.
 pub async fn console(
     cloud: &Cloud,

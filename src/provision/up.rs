@@ -12,7 +12,7 @@ use super::blueprint::Blueprint;
 use super::board::Board;
 use super::cloud::{Cloud, Service};
 use super::key::Key;
-use super::resources::Port;
+use super::resources::{Port, Server};
 use super::servers::LOOK;
 use super::tally::{Node, State};
 use super::topology::Role;
@@ -28,7 +28,7 @@ pub struct Done {
     /// Where the farm is, by each of its API nodes whose address is known.
     pub urls: Vec<String>,
     pub token: Option<Token>,
-    /// Whether anything had to be made.
+    /// Whether any node had to be made or started.
     pub changed: bool,
 }
 
@@ -138,6 +138,12 @@ async fn pass(
         }
         None => None,
     };
+    // A host that went down leaves them so, or a `scale` that was killed while they drained.
+    let off: Vec<&Server> = blueprint.off().collect();
+    for server in &off {
+        servers::start(cloud, server).await?;
+        board.set(&server.name, "was shut off, starting");
+    }
     if let Some(patience) = wait {
         ready::wait(cloud, blueprint, &fronts, patience, board).await?;
     }
@@ -145,7 +151,7 @@ async fn pass(
     Ok(Done {
         urls: ips.map(ready::url).collect(),
         token,
-        changed: !missing.is_empty(),
+        changed: !missing.is_empty() || !off.is_empty(),
     })
 }
 
