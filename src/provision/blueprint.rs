@@ -8,6 +8,7 @@ use super::artifact;
 use super::choose::{self, Flavor, Image, Place};
 use super::cloud::{Cloud, Service};
 use super::groups::{self, Rule};
+use super::kept::{self, New};
 use super::key::{self, Key};
 use super::quota::{self, ADDRESSES, Needs, Room};
 use super::resources::{Network, Server};
@@ -142,6 +143,17 @@ impl Blueprint {
     fn there(&self) -> impl Iterator<Item = &Server> {
         let stay = self.nodes.iter().filter(|node| node.state == State::Exists);
         stay.filter_map(|node| node.server.as_ref())
+    }
+
+    /// What of that which was asked for does not reach the nodes that are there, if anything.
+    pub fn note(&self) -> Option<String> {
+        let new = New {
+            image: &self.image.id,
+            flavor: &self.flavor.id,
+            key: self.key.name(),
+        };
+        let there: Vec<_> = self.there().collect();
+        kept::note(&self.wanted, &new, &there)
     }
 
     /// The nodes that answer requests.

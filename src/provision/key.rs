@@ -18,6 +18,16 @@ pub enum Key {
     },
 }
 
+impl Key {
+    /// In the cloud.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Key::None => None,
+            Key::Named(name) | Key::Import { name, .. } => Some(name),
+        }
+    }
+}
+
 /// How public keys begin, by which a file is told from other things that lie about.
 const KEYS: [&str; 4] = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
 

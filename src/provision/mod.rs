@@ -14,6 +14,7 @@ mod container; // the deployment's container in the object store
 pub mod down; //  all of a deployment away
 mod groups; //    who may come in
 pub mod heat; //  a farm as a stack of Heat's
+mod kept; //      what does not reach nodes that are there
 mod key; //       for logging in
 pub mod list; //  the deployments of a project
 mod mark; //      names, and by what one's own is known

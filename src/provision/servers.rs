@@ -7,7 +7,6 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::cloud::{Cloud, CloudError, Microversion, Service};
-use super::key::Key;
 use super::resources::{Port, Server};
 use super::survey;
 use super::tally::Node;
@@ -64,9 +63,8 @@ pub async fn make(
             },
         ]);
     }
-    match &blueprint.key {
-        Key::None => {}
-        Key::Named(name) | Key::Import { name, .. } => server["key_name"] = json!(name),
+    if let Some(key) = blueprint.key.name() {
+        server["key_name"] = json!(key);
     }
     if version.is_some() {
         server["tags"] = json!([name.tag()]);

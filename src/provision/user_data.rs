@@ -74,6 +74,10 @@ const SERVICES: [&str; 4] = [
 ];
 
 impl Settings {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// One that names a database or broker, if there is one.
     pub fn own_services(&self) -> Option<&str> {
         let mut keys = self.0.iter().map(|(key, _)| key.as_str());

@@ -260,6 +260,9 @@ pub async fn plan(args: PlanArgs) -> Done {
         Format::Table => text(&cloud, &blueprint),
     };
     output::print(&text)?;
+    if let Some(note) = blueprint.note() {
+        eprintln!("{note}");
+    }
     blueprint.fits().map_err(failure)
 }
 
@@ -327,6 +330,9 @@ pub async fn up(args: UpArgs) -> Done {
     let name = wanted.name.clone();
     let blueprint = Blueprint::draw(&cloud, wanted).await.map_err(failure)?;
     let is_new = blueprint.survey.is_empty();
+    if let Some(note) = blueprint.note() {
+        eprintln!("{note}");
+    }
     let done = tokio::select! {
         // It is heard before the first word is said.
         biased;
