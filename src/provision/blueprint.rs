@@ -17,7 +17,7 @@ use super::tally::{self, Node, State};
 use super::topology::Topology;
 use super::volume::{self, Disk};
 use super::wanted::Wanted;
-use super::{Name, Result, address, failed, mark, usage};
+use super::{Error, Name, Result, address, failed, mark, usage};
 
 /// A resource in the plan, for people.
 #[derive(Clone, Debug, Serialize)]
@@ -95,9 +95,15 @@ impl Blueprint {
             .zone
             .clone()
             .or(like.and_then(|server| server.metadata.get(mark::ZONE).cloned()));
-        let image = choose::image(cloud, image.as_deref()).await?;
-        let flavor = choose::flavor(cloud, flavor.as_deref(), &image).await?;
-        let zone = choose::zone(cloud, zone).await?;
+        let needed = makes || wanted.image.is_some();
+        let found = choose::image(cloud, image.as_deref()).await;
+        let image = unless_gone(found, needed, || Image::gone(&image.unwrap_or_default()))?;
+        let needed = makes || wanted.flavor.is_some();
+        let found = choose::flavor(cloud, flavor.as_deref(), &image).await;
+        let flavor = unless_gone(found, needed, || Flavor::gone(&flavor.unwrap_or_default()))?;
+        let needed = makes || wanted.zone.is_some();
+        let found = choose::zone(cloud, zone.clone()).await;
+        let zone = unless_gone(found, needed, || zone)?;
         let key = key::key(cloud, &wanted, like).await?;
         let network = survey.ports.first().map(|port| port.network_id.clone());
         let network = wanted.network.clone().or(network);
@@ -318,5 +324,32 @@ impl Blueprint {
                  --workers, --flavor or --volume-size, delete what is not needed, or have the quota raised"
             )),
         }
+    }
+}
+
+/// What was found; or, if nothing is to be made of it, what stands for it where it has gone from the
+/// cloud since: nodes that are there need it no longer.
+fn unless_gone<T>(found: Result<T>, needed: bool, gone: impl FnOnce() -> T) -> Result<T> {
+    match found {
+        Err(Error::Usage(_)) if !needed => Ok(gone()),
+        found => found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_gone_is_missed_only_where_something_is_made_of_it() {
+        let gone = || Image::gone("i");
+        let missing = || usage::<Image>("there is no image i here");
+        assert_eq!(unless_gone(missing(), false, gone).unwrap().name(), "i");
+        assert!(unless_gone(missing(), true, gone).is_err());
+        assert!(unless_gone(failed::<Image>("broken"), false, gone).is_err());
+        assert_eq!(
+            unless_gone(Ok(Image::gone("j")), false, gone).unwrap().id,
+            "j"
+        );
     }
 }

@@ -34,6 +34,23 @@ pub struct Image {
 }
 
 impl Image {
+    /// One that is no longer there, of which servers were made.
+    pub fn gone(id: &str) -> Image {
+        Image {
+            id: id.to_owned(),
+            name: None,
+            created_at: String::new(),
+            os_distro: None,
+            status: String::new(),
+            image_type: None,
+            architecture: None,
+            min_ram: 0,
+            min_disk: 0,
+            size: None,
+            virtual_size: None,
+        }
+    }
+
     /// Gigabytes of disk that it takes.
     fn disk(&self) -> u64 {
         let bytes = self.size.max(self.virtual_size).unwrap_or(0);
@@ -100,6 +117,19 @@ pub struct Flavor {
     pub ram: u64,
     /// Gigabytes; 0 is as much as the image has.
     pub disk: u64,
+}
+
+impl Flavor {
+    /// One that is no longer there, of which servers were made.
+    pub fn gone(id: &str) -> Flavor {
+        Flavor {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            vcpus: 0,
+            ram: 0,
+            disk: 0,
+        }
+    }
 }
 
 /// What a flavor has at least, in megabytes, that is taken by default.
