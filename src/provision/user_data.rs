@@ -24,13 +24,22 @@ const TAKEN: [&str; 8] = [
     "spool",
 ];
 
+/// What names a file: none but those that provisioning writes are on the nodes.
+const FILES: [&str; 6] = [
+    "database_url_file",
+    "transport_url_file",
+    "transport_ca_file",
+    "tls_cert",
+    "tls_key",
+    "ca_file",
+];
+
 /// Those that workers know, too.
-const OF_WORKERS: [&str; 6] = [
+const OF_WORKERS: [&str; 5] = [
     "workers",
     "log_level",
     "log_format",
     "grace_period",
-    "ca_file",
     "spool_size",
 ];
 
@@ -47,6 +56,16 @@ impl Settings {
             }
             if TAKEN.contains(&key) {
                 return usage(format!("--set {given}: provisioning sets {key} itself"));
+            }
+            if FILES.contains(&key) {
+                let instead = match key.strip_suffix("_url_file") {
+                    Some(what) => format!(": --set {what}_url=… takes the address itself"),
+                    None => String::new(),
+                };
+                return usage(format!(
+                    "--set {given}: it names a file, and provisioning puts none of yours on the \
+                     nodes{instead}"
+                ));
             }
             // Text needs no quotes here.
             let quoted = serde_json::to_string(value).unwrap_or_default();
@@ -66,12 +85,7 @@ impl Settings {
 }
 
 /// Which database and broker there is.
-const SERVICES: [&str; 4] = [
-    "database_url",
-    "database_url_file",
-    "transport_url",
-    "transport_url_file",
-];
+const SERVICES: [&str; 2] = ["database_url", "transport_url"];
 
 impl Settings {
     pub fn is_empty(&self) -> bool {
@@ -370,6 +384,9 @@ pub fn hear(console: &str) -> Heard {
 mod tests {
     use std::sync::LazyLock;
 
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+
     use super::super::secrets::Tokens;
     use super::*;
     use crate::tokens::{Kind, Token};
@@ -468,6 +485,63 @@ mod tests {
         ] {
             assert!(toml(&[bad]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_setting_names_a_file_that_no_node_has() {
+        let refused = |given: &str| {
+            let Err(error) = Settings::parse(&[given.to_owned()]) else {
+                panic!("{given} is taken")
+            };
+            error.to_string()
+        };
+        assert_eq!(
+            refused("tls_cert=/etc/cert.pem"),
+            "--set tls_cert=/etc/cert.pem: it names a file, and provisioning puts none of yours on \
+             the nodes"
+        );
+        let instead = ": --set database_url=… takes the address itself";
+        assert!(refused("database_url_file=/root/url").ends_with(instead));
+        for key in FILES {
+            assert!(refused(&format!("{key}=f")).contains("names a file"));
+        }
+        // A new setting that names one belongs here, or to what provisioning sets itself.
+        for key in settings_that_name_files() {
+            let known = FILES.contains(&&*key) || TAKEN.contains(&&*key);
+            assert!(known, "{key}");
+        }
+    }
+
+    /// By what they are called in the file that explains all of them.
+    fn settings_that_name_files() -> Vec<String> {
+        let explained = include_str!("../../packaging/faafo.toml").lines();
+        let keys = explained.filter_map(|line| {
+            let (key, _) = line.trim_start_matches(['#', ' ']).split_once(" = ")?;
+            let names = ["_file", "_cert", "_key", "_dir"].iter();
+            let names_one = names.copied().any(|end| key.ends_with(end));
+            names_one.then(|| key.to_owned())
+        });
+        let keys: Vec<_> = keys.collect();
+        assert!(keys.len() >= FILES.len(), "{keys:?}");
+        keys
+    }
+
+    /// What Nova takes is counted in base64: 4 characters for 3 bytes or less.
+    #[test]
+    fn user_data_are_as_long_as_nova_takes_them_and_no_longer() {
+        const LONGEST: usize = MOST / 4 * 3;
+        let secrets = secrets();
+        let with = |length: usize| {
+            let url = format!("database_url=mysql://{}", "h".repeat(length));
+            let settings = Settings::parse(&[url]).unwrap();
+            render(&seed(Role::Api, &secrets, &settings))
+        };
+        let rest = with(1).unwrap().len() - 1;
+        let longest = with(LONGEST - rest).unwrap();
+        assert_eq!(longest.len(), LONGEST);
+        assert!(BASE64_STANDARD.encode(&longest).len() <= 65_535);
+        let why = with(LONGEST - rest + 1).unwrap_err().to_string();
+        assert!(why.contains("must fit into 48 KB"), "{why}");
     }
 
     #[test]
