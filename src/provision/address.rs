@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::choose::Place;
@@ -62,20 +62,18 @@ pub async fn ensure(cloud: &Cloud, blueprint: &Blueprint, port: &Port) -> Result
             && (address.description == mark || Name::in_description(&address.description).is_none())
     };
     let all = survey::addresses(cloud).await?;
-    if let Some(free) = all.iter().find(is_free) {
-        let path = format!("/floatingips/{}", free.id);
-        let body = json!({ "floatingip": { "port_id": port.id } });
-        let call = cloud.call(Service::Network, Method::PUT, path).json(body);
-        return match call.read_in::<Address>("floatingip").await {
-            Ok(address) => {
+    for free in all.iter().filter(is_free) {
+        match take(cloud, free, port).await {
+            Ok(Some(address)) => {
                 let note = format!(
                     "took the project's free floating IP {}",
                     free.floating_ip_address
                 );
-                Ok(floating(&address, Some(note)))
+                return Ok(floating(&address, Some(note)));
             }
-            Err(error) => without(own, error),
-        };
+            Ok(None) => {}
+            Err(error) => return without(own, error),
+        }
     }
     let body = json!({ "floatingip": {
         "floating_network_id": external.id, "port_id": port.id, "description": mark,
@@ -87,6 +85,34 @@ pub async fn ensure(cloud: &Cloud, blueprint: &Blueprint, port: &Port) -> Result
             Ok(floating(&address, None))
         }
         Err(error) => without(own, error),
+    }
+}
+
+/// Has a free address lead to a port. `None`, if somebody else has taken it since it was looked at, which
+/// clouds tell that number what becomes of a thing.
+async fn take(
+    cloud: &Cloud,
+    free: &Address,
+    port: &Port,
+) -> std::result::Result<Option<Address>, CloudError> {
+    let path = format!("/floatingips/{}", free.id);
+    let body = json!({ "floatingip": { "port_id": port.id } });
+    let mut call = cloud.call(Service::Network, Method::PUT, &path).json(body);
+    if let Some(number) = free.revision_number {
+        call = call.header("if-match", format!("revision_number={number}"));
+    }
+    match call.read_in::<Address>("floatingip").await {
+        Ok(address) => Ok(Some(address)),
+        Err(error) if error.status() == Some(StatusCode::PRECONDITION_FAILED) => {
+            // By this very call, if it was sent again because its answer did not come.
+            let call = cloud.get(Service::Network, path);
+            match call.read_in::<Address>("floatingip").await {
+                Ok(now) => Ok(Some(now).filter(|now| now.port_id.as_ref() == Some(&port.id))),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
     }
 }
 

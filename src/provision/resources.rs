@@ -182,6 +182,8 @@ pub struct Address {
     pub floating_ip_address: IpAddr,
     pub floating_network_id: String,
     pub port_id: Option<String>,
+    /// Becomes more with each change, where the cloud counts them.
+    pub revision_number: Option<u64>,
     #[serde(default, deserialize_with = "text")]
     pub description: String,
 }
