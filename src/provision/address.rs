@@ -88,8 +88,8 @@ pub async fn ensure(cloud: &Cloud, blueprint: &Blueprint, port: &Port) -> Result
     }
 }
 
-/// Has a free address lead to a port. `None`, if somebody else has taken it since it was looked at, which
-/// clouds tell that number what becomes of a thing.
+/// Has a free address lead to a port. `None`, if somebody else has changed it since it was looked at:
+/// clouds that number such changes tell.
 async fn take(
     cloud: &Cloud,
     free: &Address,
