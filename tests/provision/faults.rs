@@ -138,38 +138,41 @@ async fn a_server_that_fails_and_one_that_never_answers() {
     assert_eq!(lab.snapshot(), before);
 }
 
-/// At three points; FAAFO_TEST_KILLS names more.
+/// At ten points; FAAFO_TEST_KILLS names more. Each run goes on where the one before was killed, until all
+/// is there: so a kill costs no more than a part of an `up`.
 #[tokio::test]
 async fn killed_at_any_point_it_goes_on_and_nothing_is_doubled() {
     let Some(mut lab) = lab().await else { return };
     let before = lab.snapshot();
     let words = format!("up --name t7 --topology split --workers 2 {SMALL}");
-    // How long it takes undisturbed, by which the kills are spread over it.
+    // How long it takes undisturbed, over which the kills are spread.
     let begun = Instant::now();
     lab.done(&words);
     let whole = begun.elapsed();
     let undisturbed = lab.snapshot();
     lab.done("down --name t7 --yes");
-    let mut cut_short = 0;
-    let points = std::env::var("FAAFO_TEST_KILLS").map_or(3, |points| points.parse().unwrap());
-    for part in 1..=points {
+    let points = std::env::var("FAAFO_TEST_KILLS").map_or(10, |points| points.parse().unwrap());
+    let mut kills = 0;
+    for _ in 0..4 * points {
         let mut child = lab.command(&words).spawn().unwrap();
-        // A moment that differs with each run of the test, too.
-        let jitter = Duration::from_millis(u64::from(rand::random::<u8>()));
-        std::thread::sleep(whole * part / (points + 1) + jitter);
-        cut_short += u32::from(child.try_wait().unwrap().is_none());
+        std::thread::sleep(whole.mul_f64(rand::random()));
+        let ended = child.try_wait().unwrap();
         child.kill().unwrap();
-        child.wait().unwrap();
-        // Half of the time all begins anew.
-        if part % 2 == 0 || part == points {
+        let output = child.wait_with_output().unwrap();
+        kills += u32::from(ended.is_none());
+        if let Some(ended) = ended {
+            assert!(ended.success(), "{output:?}");
+        }
+        // All begins anew where there is nothing left to kill, and now and then before.
+        if ended.is_some() || kills % 5 == 0 {
             lab.done("down --name t7 --yes");
-            assert_eq!(lab.snapshot(), before, "after {part}");
+            assert_eq!(lab.snapshot(), before, "after {kills}");
+        }
+        if kills == points {
+            break;
         }
     }
-    assert!(
-        cut_short >= points / 2,
-        "only {cut_short} kills came in time"
-    );
+    assert_eq!(kills, points, "too few kills came in time");
     // Ctrl-C in the middle: without a terminal nobody can be asked, and what is there is kept.
     let mut child = lab.command(&words).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap());
