@@ -15,9 +15,9 @@ use crate::common::{FAAFO, text};
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The deployments of these tests.
-const OURS: [&str; 24] = [
+const OURS: [&str; 26] = [
     "t1", "t1-b", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "t10", "t11", "t12", "t13",
-    "t14", "t15", "t16", "t17", "t18", "t19", "t20", "t21", "t22", "t23",
+    "t14", "t15", "t16", "t17", "t18", "t19", "t20", "t21", "t22", "t23", "t24", "t25",
 ];
 
 /// The binary without what debuggers need, most of it by far: it goes through the object store often.

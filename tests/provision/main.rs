@@ -11,6 +11,7 @@ mod heat;
 mod lab;
 mod proxy;
 mod scaled_out;
+mod terminal;
 mod volume;
 mod wire;
 
