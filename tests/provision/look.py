@@ -143,10 +143,27 @@ def user_data(text):
     return {"parsed": parsed, "schema": bool(known)}
 
 
-def network(name, cidr):
+def network(name, cidr, dhcp=True):
     made = net.create_network(name=name)
-    net.create_subnet(network_id=made.id, ip_version=4, cidr=cidr, name=name)
+    net.create_subnet(network_id=made.id, ip_version=4, cidr=cidr, name=name, enable_dhcp=dhcp)
     return made.id
+
+
+def ports(prefix):
+    """Addresses of ports by their names, while they come."""
+    return {p.name: p.fixed_ips[0]["ip_address"] for p in net.ports(project_id=project)
+            if p.name.startswith(prefix) and p.fixed_ips}
+
+
+def shut_off(name):
+    found = cloud.compute.find_server(name, ignore_missing=False)
+    cloud.compute.stop_server(found)
+    cloud.compute.wait_for_server(found, status="SHUTOFF", interval=0.5, wait=120)
+
+
+def until_active(name):
+    found = cloud.compute.find_server(name, ignore_missing=False)
+    cloud.compute.wait_for_server(found, status="ACTIVE", interval=0.5, wait=120)
 
 
 def delete_network(name):

@@ -9,6 +9,7 @@ mod common;
 mod faults;
 mod heat;
 mod lab;
+mod opens;
 mod proxy;
 mod scaled_out;
 mod terminal;
