@@ -309,8 +309,9 @@ impl Farm {
     /// Returns a task whose worker is gone without a word: a crash, as far as anyone can tell.
     pub async fn lose(&self, row: RowId) -> Result<()> {
         let crashes = self.policy().attempts.saturating_mul(PATIENCE_WITH_CRASHES);
-        if self.store.lose(row, crashes).await?.is_none() {
-            self.queue.settled(row);
+        match self.store.lose(row, crashes).await? {
+            Some(_) => self.metrics.lease_expired(),
+            None => self.queue.settled(row),
         }
         Ok(())
     }

@@ -136,6 +136,11 @@ impl Leases {
         Some(row)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.table().leases.len()
+    }
+
     /// All to whom something is lent.
     pub fn workers(&self) -> HashSet<Uuid> {
         self.table()
@@ -260,10 +265,12 @@ mod tests {
         assert_eq!(leases.renew(mine, held(lease, 7), LONG), Renewal::Renewed);
         assert_eq!(leases.renew(other, held(lease, 7), LONG), Renewal::Ended);
         assert_eq!(leases.rendering()[&mine], [Uuid::nil()]);
+        assert_eq!(leases.count(), 1);
         assert_eq!(leases.end(other, lease), None);
         leases.follow(&Event::Deleted(7, Uuid::nil()));
         assert_eq!(leases.renew(mine, held(lease, 7), LONG), Renewal::Unknown);
         assert!(leases.table().rows.is_empty());
+        assert_eq!(leases.count(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use common::proxy::{Proxy, State};
+use common::scrape::Scrape;
 use common::worker::{
     Worker, at_port, create, results, score, until_all_done, worker_command, workers,
 };
@@ -114,9 +115,14 @@ async fn a_task_reaches_an_idle_worker_at_once_and_a_new_worker_has_one_at_once(
 #[tokio::test]
 async fn the_tasks_of_a_killed_worker_run_elsewhere() {
     let farm = Farm::with(&["api", "--lease", "6"]);
+    until_lent(&farm, 0, 0).await;
     let mut first = Worker::with(&[&farm.base], &["--workers", "1", "--name", "first"]);
     let long = create(&farm, &common::long()).await;
     farm.until(&long, "running").await;
+    let scrape = until_lent(&farm, 1, 0).await;
+    let announced =
+        ["workers", "slots"].map(|of| scrape.get(&format!("faafo_{of}_announced"), &[]));
+    assert_eq!(announced, [Some(1.0); 2]);
     let second = Worker::with(&[&farm.base], &["--workers", "1", "--name", "second"]);
     second.until_logged("connected").await;
     // Renewed, it is not taken away.
@@ -151,6 +157,24 @@ async fn the_tasks_of_a_killed_worker_run_elsewhere() {
     assert!(taken < Duration::from_secs(16), "{taken:?}");
     let running = farm.show(&long).await;
     assert_eq!(running["attempts"], 1, "a crash is no attempt");
+    until_lent(&farm, 1, 1).await;
+    let path = format!("/v1/fractal/{long}");
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
+    until_lent(&farm, 0, 1).await;
+}
+
+/// Waits until so many tasks are lent, and so many leases have run out.
+async fn until_lent(farm: &Farm, leases: u32, expired: u32) -> Scrape {
+    let begun = Instant::now();
+    loop {
+        let scrape = Scrape::of(farm).await;
+        let told = ["faafo_leases", "faafo_leases_expired_total"].map(|name| scrape.get(name, &[]));
+        if told == [leases, expired].map(|count| Some(f64::from(count))) {
+            return scrape;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

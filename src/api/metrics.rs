@@ -27,6 +27,8 @@ pub async fn metrics(State(api): State<Api>) -> impl IntoResponse {
             _ => oldest(&api).await,
         },
         listeners: Some(api.hub.listeners()),
+        leases: Some(api.farm.leases().count()),
+        announced: Some(api.lessor.roster().announced()),
         // Its own workers hand theirs over at once.
         undelivered: Some(0),
     };

@@ -19,6 +19,7 @@ pub struct FarmMetrics {
     retries: Counter,
     attempts_failed: Counter,
     given_back: Counter,
+    leases_expired: Counter,
     render_seconds: Histogram,
     iterations: Counter,
     pixels: Counter,
@@ -37,6 +38,7 @@ impl Default for FarmMetrics {
             retries: Counter::default(),
             attempts_failed: Counter::default(),
             given_back: Counter::default(),
+            leases_expired: Counter::default(),
             render_seconds: Histogram::new(RENDERS),
             iterations: Counter::default(),
             pixels: Counter::default(),
@@ -57,6 +59,7 @@ impl Part for FarmMetrics {
             (&table::ATTEMPTS_RETRIES, &self.retries),
             (&table::ATTEMPTS_FAILED, &self.attempts_failed),
             (&table::ATTEMPTS_GIVEN_BACK, &self.given_back),
+            (&table::LEASES_EXPIRED, &self.leases_expired),
             (&table::ITERATIONS, &self.iterations),
             (&table::PIXELS, &self.pixels),
             (&table::IMAGE_BYTES, &self.image_bytes),
@@ -116,6 +119,10 @@ impl FarmMetrics {
 
     pub fn given_back(&self) {
         self.given_back.inc();
+    }
+
+    pub fn lease_expired(&self) {
+        self.leases_expired.inc();
     }
 
     pub fn retried(&self) {

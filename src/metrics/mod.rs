@@ -96,6 +96,10 @@ pub struct Moment {
     /// Since the oldest waiting fractal was accepted; zero if none waits.
     pub oldest: Option<Duration>,
     pub listeners: Option<usize>,
+    /// Tasks that are lent to workers elsewhere.
+    pub leases: Option<usize>,
+    /// Those workers: how many there are, and the slots of all of them.
+    pub announced: Option<(usize, u64)>,
     /// Results of a worker that no API node has taken yet.
     pub undelivered: Option<usize>,
 }
@@ -122,6 +126,13 @@ impl Part for Moment {
         }
         if let Some(listeners) = self.listeners {
             table::EVENT_LISTENERS.register(registry, ConstGauge::new(listeners as u64));
+        }
+        if let Some(leases) = self.leases {
+            table::LEASES.register(registry, ConstGauge::new(leases as u64));
+        }
+        if let Some((workers, slots)) = self.announced {
+            table::WORKERS_ANNOUNCED.register(registry, ConstGauge::new(workers as u64));
+            table::SLOTS_ANNOUNCED.register(registry, ConstGauge::new(slots));
         }
         if let Some(undelivered) = self.undelivered {
             table::WORKER_UNDELIVERED.register(registry, ConstGauge::new(undelivered as u64));

@@ -127,6 +127,16 @@ table! {
     IMAGE_BYTES: Counter, "image_bytes", BYTES, [],
         "Size of the images that have been kept";
 
+    // Workers elsewhere, that this node lends tasks to: `farm.rs`, and `Moment` in `mod.rs`
+    LEASES: Gauge, "leases", None, [],
+        "Tasks that are lent to workers elsewhere by this node";
+    LEASES_EXPIRED: Counter, "leases_expired", None, [],
+        "Tasks taken from workers that said nothing for as long as a lease lasts";
+    WORKERS_ANNOUNCED: Gauge, "workers_announced", None, [],
+        "Workers elsewhere that have told this node of themselves in the last 30 s";
+    SLOTS_ANNOUNCED: Gauge, "slots_announced", None, [],
+        "Renders that all of these together may run at a time";
+
     // The store: `store.rs`
     STORE_COMMIT_SECONDS: Histogram, "store_commit_seconds", SECONDS, [],
         "Time of a transaction that was committed, from its beginning until it was on disk";

@@ -110,12 +110,16 @@ impl Roster {
 
     /// Those of this node.
     pub fn slots_here(&self) -> u64 {
+        let local = self.local.as_ref();
+        self.announced().1 + local.map_or(0, |(_, crew)| u64::from(crew.slots()))
+    }
+
+    /// How many other processes work for this node, and their slots.
+    pub fn announced(&self) -> (usize, u64) {
         let mut seen = self.seen();
         seen.sweep();
         let slots = |(announced, _): &(Announced, Instant)| u64::from(announced.slots);
-        let local = self.local.as_ref();
-        seen.workers.values().map(slots).sum::<u64>()
-            + local.map_or(0, |(_, crew)| u64::from(crew.slots()))
+        (seen.workers.len(), seen.workers.values().map(slots).sum())
     }
 
     /// How many work for the farm, and by name those that are known by name; `rendering` as in
