@@ -341,6 +341,33 @@ async fn what_answers_in_the_farms_place_costs_no_result_and_is_asked_seldom() {
     score("a stranger in the API node's place", &farm, 2, &ids).await;
 }
 
+/// Between worker and farm something makes other images of them: each is refused.
+#[tokio::test]
+async fn a_result_that_the_farm_refuses_is_an_attempt_that_failed_with_its_words() {
+    let farm = Farm::api();
+    let proxy = Proxy::that_says(farm.port(), "type: image/png", "type: image/gif").await;
+    let endpoint = format!("http://127.0.0.1:{}", proxy.port);
+    let mut worker = Worker::with(&[&endpoint], &["--workers", "1"]);
+    let id = create(&farm, &small()).await;
+    let failed = farm.until(&id, "failed").await;
+    let reason = failed["error"].as_str().unwrap();
+    let words = "the farm refused the result: send the image as image/png";
+    assert!(reason.starts_with(words), "{reason}");
+    assert_eq!(failed["attempts"], 3);
+    let begun = Instant::now();
+    while worker.logged("the farm refuses a result") < 3 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Brought back, not left until their leases ran out.
+    let scrape = until_lent(&farm, 0, 0).await;
+    assert_eq!(scrape.get("faafo_attempts_failed_total", &[]), Some(3.0));
+    proxy.say("", "");
+    let next = create(&farm, &small()).await;
+    farm.until(&next, "done").await;
+    assert!(worker.stop().success());
+}
+
 /// Fractals of a farm where none fails.
 async fn total(farm: &Farm) -> u64 {
     let counts = farm.counts().await;

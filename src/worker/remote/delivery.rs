@@ -53,7 +53,13 @@ pub async fn deliver(remote: Arc<Remote>) {
                 ..
             }) => tracing::debug!(%uuid, "deleted while it was rendered"),
             Err(CallError::Refused { message, .. }) => {
-                tracing::error!(%uuid, %message, "the farm refuses a result");
+                tracing::error!(%uuid, why = %message, "the farm refuses a result");
+                // Until that is told it is on its way: whoever leaves waits for it.
+                let failure = format!("the farm refused the result: {message}");
+                remote.bring_back_row(row, Some(failure)).await;
+                remote.outbox.done(parcel);
+                // What is held of that row by now was lent anew.
+                continue;
             }
             Err(error) => {
                 tracing::debug!(%uuid, %error, "cannot deliver a result; it is kept");
