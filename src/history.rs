@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::farm::Farm;
+use crate::metrics::Totals;
 
 /// Time between two samples.
 pub const PACE: Duration = Duration::from_secs(10);
@@ -18,6 +19,9 @@ const SAMPLES: usize = 360;
 
 /// Time over which the farm's rate is told.
 const RECENT: Duration = Duration::from_secs(60);
+
+/// Pictures that tell how long one takes.
+const ENOUGH: u64 = 16;
 
 /// The farm over [`PACE`], or a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,8 @@ pub struct Sample {
     /// Pictures that became so in this time.
     pub done: u64,
     pub failed: u64,
+    /// Seconds that those done took to render.
+    rendered: f64,
 }
 
 impl Sample {
@@ -46,22 +52,20 @@ pub struct History {
 
 struct Kept {
     samples: VecDeque<Sample>,
-    /// Pictures done and failed when the last sample was taken, and when that was.
-    done: u64,
-    failed: u64,
+    /// What had ended when the last sample was taken, and when that was.
+    ended: Totals,
     taken: Instant,
 }
 
 impl History {
     /// Takes samples until `stop` is cancelled.
     pub fn start(farm: Arc<Farm>, stop: CancellationToken) -> Arc<History> {
-        let (done, failed) = farm.metrics().ended();
+        let ended = farm.metrics().ended();
         let history = Arc::new(History {
             farm,
             kept: Mutex::new(Kept {
                 samples: VecDeque::with_capacity(SAMPLES),
-                done,
-                failed,
+                ended,
                 taken: Instant::now(),
             }),
         });
@@ -82,27 +86,28 @@ impl History {
 
     fn take(&self) {
         let mut kept = self.kept();
-        let (sample, (done, failed)) = self.now(&kept);
+        let (sample, ended) = self.now(&kept);
         if kept.samples.len() == SAMPLES {
             kept.samples.pop_front();
         }
         kept.samples.push_back(sample);
-        (kept.done, kept.failed) = (done, failed);
+        kept.ended = ended;
         kept.taken = Instant::now();
     }
 
     /// From the last sample to this moment, and what ended so far.
-    fn now(&self, kept: &Kept) -> (Sample, (u64, u64)) {
+    fn now(&self, kept: &Kept) -> (Sample, Totals) {
         let counts = *self.farm.counts().borrow();
-        let (done, failed) = self.farm.metrics().ended();
+        let ended = self.farm.metrics().ended();
         let sample = Sample {
             at: Instant::now(),
             queued: counts.queued,
             running: counts.running,
-            done: done - kept.done,
-            failed: failed - kept.failed,
+            done: ended.done - kept.ended.done,
+            failed: ended.failed - kept.ended.failed,
+            rendered: ended.rendered - kept.ended.rendered,
         };
-        (sample, (done, failed))
+        (sample, ended)
     }
 
     /// The samples, oldest first, and the one under way.
@@ -123,8 +128,45 @@ impl History {
         done as f64 / time.as_secs_f64().max(1.0)
     }
 
+    /// How long a picture of late took to render, in seconds, however long ago that was. `None`: this
+    /// node has kept none in the last hour.
+    pub fn duration(&self) -> Option<f64> {
+        let kept = self.kept();
+        let now = self.now(&kept).0;
+        let latest = std::iter::once(&now).chain(kept.samples.iter().rev());
+        mean(latest.map(|sample| (sample.done, sample.rendered)))
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing in between can panic.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The mean over the latest pictures, of samples that tell how many there were and what all of them
+/// took, latest first.
+fn mean(samples: impl Iterator<Item = (u64, f64)>) -> Option<f64> {
+    let (mut done, mut rendered) = (0, 0.0);
+    for (more, took) in samples {
+        if done >= ENOUGH {
+            break;
+        }
+        (done, rendered) = (done + more, rendered + took);
+    }
+    (done > 0).then(|| rendered / done as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mean;
+
+    #[test]
+    fn how_long_a_picture_takes_is_told_by_the_latest_and_not_by_idle_time() {
+        assert_eq!(mean([].into_iter()), None);
+        assert_eq!(mean([(0, 0.0); 360].into_iter()), None);
+        let idle = [(0, 0.0); 30];
+        let busy = [(4, 12.0), (20, 20.0), (1000, 1.0)];
+        let mean = mean(idle.into_iter().chain(busy));
+        assert_eq!(mean, Some(32.0 / 24.0), "the oldest are left out");
     }
 }

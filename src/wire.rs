@@ -263,7 +263,7 @@ pub struct WaitDoc {
     pub before: u64,
     /// Pictures that all workers together render at a time.
     pub slots: u64,
-    /// About how long until it is done, if all goes on as in the last minute; null where nothing can
-    /// be said.
+    /// About how long until it is done, if pictures take as long as those of late; null where nothing
+    /// can be said.
     pub seconds: Option<f64>,
 }

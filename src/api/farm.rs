@@ -89,16 +89,27 @@ pub async fn wait(
     let before = api.farm.search(search, 0, 0).await?.total;
     let slots = api.lessor.roster().slots();
     let running = api.farm.counts().borrow().running;
-    let rate = api.history.rate();
-    // What runs is about half done.
-    let ahead = before as f64 + running as f64 / 2.0 + 1.0;
-    let seconds = (rate > 0.0 && slots > 0).then(|| ahead / rate);
+    let duration = api.history.duration();
+    let seconds = duration.and_then(|duration| estimate(before, running, slots, duration));
     Ok(Json(WaitDoc {
         reason: reason(before, slots, seconds),
         before,
         slots,
         seconds,
     }))
+}
+
+/// About how many seconds it takes until one is done that has so many before it, where a picture
+/// takes `duration`. What was done a minute would say less: it has idle time in it, and of several nodes
+/// each counts what came to itself.
+fn estimate(before: u64, running: u64, slots: u64, duration: f64) -> Option<f64> {
+    if slots == 0 {
+        return None;
+    }
+    // What runs is about half done.
+    let ahead = before as f64 + running as f64 / 2.0 + 1.0;
+    // However many others there are, one slot has to render it.
+    Some((ahead / slots as f64).max(1.0) * duration)
 }
 
 fn reason(before: u64, slots: u64, seconds: Option<f64>) -> String {
@@ -124,7 +135,16 @@ fn reason(before: u64, slots: u64, seconds: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::reason;
+    use super::{estimate, reason};
+
+    #[test]
+    fn the_estimate_shares_what_is_ahead_among_all_slots() {
+        assert_eq!(estimate(10, 2, 0, 3.0), None);
+        assert_eq!(estimate(0, 0, 2, 3.0), Some(3.0));
+        assert_eq!(estimate(0, 0, 100, 3.0), Some(3.0));
+        assert_eq!(estimate(10, 2, 2, 3.0), Some(18.0));
+        assert_eq!(estimate(999, 0, 100, 0.5), Some(5.0));
+    }
 
     #[test]
     fn the_reason_is_one_plain_line() {

@@ -1,5 +1,7 @@
 //! The life of fractals: what is committed, and how attempts end.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -21,9 +23,20 @@ pub struct FarmMetrics {
     given_back: Counter,
     leases_expired: Counter,
     render_seconds: Histogram,
+    /// Sum of `render_seconds`, which a histogram does not tell.
+    rendered: Counter<f64, AtomicU64>,
     iterations: Counter,
     pixels: Counter,
     image_bytes: Counter,
+}
+
+/// Fractals that are done, and that failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Totals {
+    pub done: u64,
+    pub failed: u64,
+    /// Seconds that all of those done took to render.
+    pub rendered: f64,
 }
 
 impl Default for FarmMetrics {
@@ -40,6 +53,7 @@ impl Default for FarmMetrics {
             given_back: Counter::default(),
             leases_expired: Counter::default(),
             render_seconds: Histogram::new(RENDERS),
+            rendered: Counter::default(),
             iterations: Counter::default(),
             pixels: Counter::default(),
             image_bytes: Counter::default(),
@@ -105,12 +119,17 @@ impl FarmMetrics {
         if let Some(outcome) = &fractal.outcome {
             self.image_bytes.inc_by(outcome.size);
             self.render_seconds.observe(outcome.duration);
+            self.rendered.inc_by(outcome.duration);
         }
     }
 
-    /// Fractals that are done, and that failed, since the start.
-    pub fn ended(&self) -> (u64, u64) {
-        (self.done.get(), self.failed.get())
+    /// What has ended since the start.
+    pub fn ended(&self) -> Totals {
+        Totals {
+            done: self.done.get(),
+            failed: self.failed.get(),
+            rendered: self.rendered.get(),
+        }
     }
 
     pub fn attempt_failed(&self) {

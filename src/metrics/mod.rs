@@ -28,7 +28,7 @@ use prometheus_client::registry::Registry;
 
 use crate::fractal::Status;
 pub use broker::BrokerMetrics;
-pub use farm::FarmMetrics;
+pub use farm::{FarmMetrics, Totals};
 pub use http::{HttpMetrics, Route};
 use process::Process;
 pub use serve::serve;
