@@ -223,6 +223,38 @@ async fn of_two_endpoints_one_may_be_dead() {
     assert_eq!(worker.logged("connected"), 1);
 }
 
+/// A picture that takes about so many seconds here, after another that shows how fast that is.
+async fn taking(farm: &Farm, seconds: f64) -> Value {
+    let id = create(farm, &slow()).await;
+    let took = farm.until(&id, "done").await["duration"].as_f64().unwrap();
+    let iterations = (2000.0 * seconds / took).clamp(2000.0, 1e6);
+    but(slow(), json!({"iterations": iterations as u32}))
+}
+
+/// Two ways to one farm, so that both know its leases.
+#[tokio::test]
+async fn of_two_endpoints_one_may_stand_still_in_the_middle_of_a_render() {
+    let farm = Farm::api();
+    let ways = [Proxy::to(farm.port()).await, Proxy::to(farm.port()).await];
+    let endpoints = ways
+        .each_ref()
+        .map(|way| format!("http://127.0.0.1:{}", way.port));
+    let worker = Worker::with(&endpoints.each_ref().map(|at| &**at), &["--workers", "1"]);
+    // Longer than the worker takes to give the first one up.
+    let picture = taking(&farm, 25.0).await;
+    let id = create(&farm, &picture).await;
+    farm.until(&id, "running").await;
+    assert_eq!(worker.logged("connected"), 1);
+    ways[0].set(State::Frozen);
+    let done = farm.until(&id, "done").await;
+    assert_eq!(done["attempts"], 1);
+    assert_eq!(worker.logged("connected"), 2);
+    assert_eq!(worker.logged("no API node answers"), 0);
+    until_lent(&farm, 0, 0).await;
+    let ids = farm.search(json!({})).await;
+    score("one of two endpoints frozen", &farm, 2, &ids).await;
+}
+
 /// Answers everything as a proxy does that has nothing behind it.
 struct Stranger {
     port: u16,
