@@ -467,6 +467,55 @@ async fn a_killed_api_node_loses_nothing() {
     }
 }
 
+/// Longer than a lease lasts that nobody renews, and than a node or a worker may be silent.
+const LONG_AWAY: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn what_is_away_for_longer_than_a_lease_comes_back_to_all_that_there_was() {
+    tokio::join!(a_node_that_is_long_away(), a_worker_that_is_long_away());
+}
+
+async fn a_node_that_is_long_away() {
+    let (folder, spool) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut farm = Farm::on(folder.path(), &["api"]);
+    let port = farm.port().to_string();
+    let worker = Worker::on(spool.path(), &[&farm.base], &["--workers", "1"]);
+    let slow = create(&farm, &slow()).await;
+    farm.until(&slow, "running").await;
+    let mut accepted = vec![slow.clone()];
+    for _ in 0..50 {
+        accepted.push(create(&farm, &small()).await);
+    }
+    farm.kill();
+    tokio::time::sleep(LONG_AWAY).await;
+    assert_eq!(worker.logged("no API node answers"), 1);
+    let command = command(folder.path(), &["api"]);
+    let farm = Farm::run(at_port(command, &port), folder.path());
+    until_all_done(&farm, accepted.len()).await;
+    assert_eq!(farm.show(&slow).await["attempts"], 1);
+    score("API node away for 40 s", &farm, 51, &accepted).await;
+}
+
+async fn a_worker_that_is_long_away() {
+    let (farm, spool) = (Farm::api(), TempDir::new().unwrap());
+    let start = || Worker::on(spool.path(), &[&farm.base], &["--workers", "1"]);
+    let mut worker = start();
+    let slow = create(&farm, &slow()).await;
+    farm.until(&slow, "running").await;
+    worker.kill();
+    let mut accepted = vec![slow.clone()];
+    for _ in 0..50 {
+        accepted.push(create(&farm, &small()).await);
+    }
+    tokio::time::sleep(LONG_AWAY).await;
+    until_lent(&farm, 0, 1).await;
+    assert_eq!(workers(&farm).await, Vec::<Value>::new());
+    let _again = start();
+    until_all_done(&farm, accepted.len()).await;
+    assert_eq!(farm.show(&slow).await["attempts"], 1, "a crash is none");
+    score("worker away for 40 s", &farm, 51, &accepted).await;
+}
+
 #[tokio::test]
 async fn results_outlive_an_api_node_that_is_down_and_the_worker_itself() {
     for kill in [false, true] {
