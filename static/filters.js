@@ -31,8 +31,9 @@ export function format(filters) {
 
 export const count = (filters) => NAMES.filter((name) => filters[name]).length;
 
-// The farm's pattern has signs of its own.
-const containing = (text) => `%${text.replace(/[%_]/g, "")}%`;
+// The farm's pattern has signs of its own, and none that takes their meaning from them. So each stands
+// for any one character: what is meant is found, and seldom anything else.
+const containing = (text) => `%${text.replaceAll("%", "_")}%`;
 
 /** As the farm searches. */
 export function search({ uuid, status, width, palette, worker, sort }) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use crate::browser::Browser;
+use crate::common::worker::Worker;
 use crate::common::{Farm, but, small};
 use crate::{answered, card, uuid_of};
 
@@ -106,6 +107,32 @@ async fn the_gallery_is_narrowed_down_and_sorted_and_its_address_says_how() {
         &[&uuid_of(&new).to_owned(), turbo, wider, classic],
     )
     .await;
+    browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn a_worker_is_found_by_its_name_whatever_signs_that_has() {
+    let farm = Farm::api();
+    let mut uuids = Vec::new();
+    for name in ["ab", "a_b", "a%b"] {
+        let _worker = Worker::with(&[&farm.base], &["--workers", "1", "--name", name]);
+        let new = farm.created().await;
+        let done = farm.until(uuid_of(&new), "done").await;
+        assert_eq!(done["generated_by"], name);
+        uuids.push(uuid_of(&new).to_owned());
+    }
+    let [plain, underscore, percent] = [&uuids[0], &uuids[1], &uuids[2]];
+    let browser = Browser::gallery(&farm).await;
+    shows(&browser, &[percent, underscore, plain]).await;
+    browser.click("#filter-box summary").await;
+    // Each of the two signs stands for the other, too; neither for nothing.
+    for name in ["a_b", "a%b"] {
+        browser.fill("#filters [name=worker]", name).await;
+        shows(&browser, &[percent, underscore]).await;
+    }
+    browser.fill("#filters [name=worker]", "ab").await;
+    shows(&browser, &[plain]).await;
+    browser.until("location.search === '?worker=ab'").await;
     browser.leave(&[]).await;
 }
 
