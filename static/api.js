@@ -101,6 +101,8 @@ export const animationOf = (id, kind) => `${ANIMATIONS}/${encodeURIComponent(id)
 /** The newest animations. */
 export const animations = () => request(ANIMATIONS);
 
+export const animation = (id) => request(`${ANIMATIONS}/${encodeURIComponent(id)}`);
+
 export const animate = (draft) =>
   change(ANIMATIONS, {
     method: "POST",

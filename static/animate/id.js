@@ -8,3 +8,6 @@ export function frameOf(uuid) {
   if (!ours || fps < 1 || fps > 100 || number < 1 || number > frames) return null;
   return { id: `${uuid.slice(0, 33)}000`, number, frames, fps };
 }
+
+/** Whether a text is an animation's id. */
+export const isId = (text) => frameOf(`${text.slice(0, 33)}001`)?.id === text;

@@ -21,13 +21,13 @@ export class Reel {
   #play = null;
   #status = "";
   #playing = false;
-  #onremove;
+  #handlers;
 
-  /** `onremove(id, running)`: the reader wants it gone. */
-  constructor(animation, onremove) {
+  /** `onremove(id, running)`: the reader wants it gone; `onretry(id)`: what failed of it tried again. */
+  constructor(animation, handlers) {
     const { id, frames, fps, palette } = animation;
     this.#id = id;
-    this.#onremove = onremove;
+    this.#handlers = handlers;
     const title = `${count(frames)} frames, ${duration(frames / fps)}`;
     this.#bar.setAttribute("aria-label", `Rendering ${title}`);
     const about = `${dimensions(animation)}, ${palette}, ${fps} a second`;
@@ -44,24 +44,27 @@ export class Reel {
     this.#status = this.element.dataset.status = status;
     const running = status === "queued" || status === "running";
     this.#bar.hidden = !running;
-    this.#offer(status === "done", running);
+    this.#offer(status, running);
     if (status === "done") this.#show();
   }
 
-  #offer(done, running) {
+  #offer(status, running) {
     const held = this.#actions.contains(document.activeElement);
     const remove = make("button", { type: "button", class: running ? "" : "danger" }, running ? "Cancel" : "Delete");
-    remove.addEventListener("click", () => this.#onremove(this.#id, running));
+    remove.addEventListener("click", () => this.#handlers.onremove(this.#id, running));
     this.#play = make("button", { type: "button", "aria-pressed": "false" }, "Play");
     this.#play.addEventListener("click", () => {
       this.#playing = !this.#playing;
       this.#show();
     });
+    const retry = make("button", { type: "button" }, "Retry failed");
+    retry.addEventListener("click", () => this.#handlers.onretry(this.#id));
     const files = [
       make("a", { class: "button", href: api.animationOf(this.#id, "png"), download: `${this.#id}.png` }, "Download"),
       make("a", { class: "button", href: api.animationOf(this.#id, "zip"), download: `${this.#id}.zip` }, "Frames as zip"),
     ];
-    this.#actions.replaceChildren(...(done ? [this.#play, ...files, remove] : [remove]));
+    const offers = { done: [this.#play, ...files], failed: [retry] }[status] ?? [];
+    this.#actions.replaceChildren(...offers, remove);
     if (held) this.#actions.querySelector("button").focus({ preventScroll: true });
   }
 

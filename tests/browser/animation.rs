@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::common::{Farm, but, long, small};
-use crate::{several, uuid_of};
+use crate::{answered, several, uuid_of};
 
 async fn animations(browser: &Browser) {
     browser.sees("#main[data-state=shown]").await;
@@ -168,7 +168,7 @@ async fn what_the_farm_refuses_is_told_where_it_was_asked_for() {
             "{frame}"
         );
     }
-    browser.leave(&[&crate::answered(422)]).await;
+    browser.leave(&[&answered(422)]).await;
 }
 
 #[tokio::test]
@@ -191,4 +191,59 @@ async fn who_wants_nothing_to_move_sees_one_frame_until_asked() {
     );
     browser.until(&poster).await;
     browser.leave(&[]).await;
+}
+
+#[tokio::test]
+async fn an_animation_older_than_the_newest_is_reached_by_its_address_and_retried() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut ids = Vec::new();
+    {
+        let farm = Farm::on(folder.path(), &["api"]);
+        for _ in 0..14 {
+            let tiny = but(small(), json!({"frames": 2, "to_c_re": 0}));
+            let posted = farm.post("/v1/animations").json(&tiny).send().await;
+            let posted: Value = posted.unwrap().json().await.unwrap();
+            ids.push(posted["id"].as_str().unwrap().to_owned());
+        }
+    }
+    let conn = rusqlite::Connection::open(folder.path().join("faafo.db")).unwrap();
+    let failed = "UPDATE fractal SET status = 'failed', attempts = 3, error = 'for the test'
+                  WHERE uuid LIKE ? || '%'";
+    assert_eq!(conn.execute(failed, [&ids[0][..33]]).unwrap(), 2);
+    drop(conn);
+    let farm = Farm::on(folder.path(), &["all", "--workers", "1"]);
+    let browser = Browser::at(&farm, &format!("/view/{}001", &ids[0][..33])).await;
+    browser.click("[data-value=animation] a").await;
+    let reel = |n: usize| format!(".reel[id='{}']", ids[n]);
+    browser.focused(&reel(0)).await;
+    assert_eq!(browser.value::<u32>("$$('.reel').length").await, 13);
+    let said = format!("{} .reel-state", reel(0));
+    browser.reads(&said, "2 frames failed: for the test").await;
+    browser.screenshot("animate-failed").await;
+    browser.click(&format!("{} button", reel(0))).await;
+    browser
+        .sees(&format!("{}[data-status=done] img", reel(0)))
+        .await;
+
+    // The skip link names no animation, another address another one.
+    let to = async |hash: &str| {
+        let _: Value = browser.value(&format!("location.hash = '{hash}'")).await;
+    };
+    to("main").await;
+    browser.sees(&reel(0)).await;
+    to(&ids[1]).await;
+    browser.focused(&reel(1)).await;
+    browser.sees_no(&reel(0)).await;
+    browser.sees(&reel(2)).await;
+    // One that is gone is missed by who asks for it.
+    let path = format!("/v1/animations/{}", ids[0]);
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
+    to(&ids[0]).await;
+    browser
+        .reads(
+            "#notice",
+            "The animation of this address is not there: it may have been deleted.",
+        )
+        .await;
+    browser.leave(&[&answered(404)]).await;
 }
