@@ -6,7 +6,7 @@ import { byId, make, notice, say } from "./dom.js";
 import { count } from "./format.js";
 
 const AT_ONCE = 4; // requests under way
-const IN_A_ZIP = 450; // more than a search may name
+const IN_A_ZIP = 1000; // as many as a search may name, and the farm puts into one
 
 const many = (n) => `${count(n)} ${n === 1 ? "fractal" : "fractals"}`;
 

@@ -167,6 +167,15 @@ async fn an_archive_holds_the_images_of_a_search_as_they_are() {
         assert_eq!(sha256(files[&name]), fractal["checksum"].as_str().unwrap());
     }
 
+    // As many as an archive may have can be named.
+    let mut named: Vec<String> = (3..1000).map(|_| uuid()).collect();
+    named.extend(wanted.iter().map(|it| it["uuid"].as_str().unwrap().into()));
+    let named = json!({"filters": [{"name": "uuid", "op": "in", "val": named}]});
+    let archive = farm.get("/v1/images.zip");
+    let archive = archive.query(&[("q", named.to_string())]).send().await;
+    let bytes = archive.unwrap().bytes().await.unwrap();
+    assert_eq!(self::files(&bytes).len(), 3);
+
     let nothing = json!({"filters": [{"name": "palette", "op": "eq", "val": "turbo"}]});
     let nothing = farm
         .get("/v1/images.zip")

@@ -14,8 +14,12 @@ use super::error::ApiError;
 use crate::store::Search;
 use crate::store::search::{Column, Comparison, Direction, Filter, Kind, Value};
 
-/// Conditions and listed values in one search. SQLite's own limits lie well above.
-const MOST_PARTS: usize = 500;
+/// Conditions in one search. SQLite takes a thousand that are nested or follow each other.
+const MOST_CONDITIONS: usize = 500;
+
+/// Listed values in one search: as many as an archive may have images. SQLite's own limit lies well
+/// above.
+const MOST_VALUES: usize = 1000;
 
 /// Bytes of a pattern: long ones with many `%` take time that others wait for.
 const MOST_PATTERN: usize = 256;
@@ -85,7 +89,7 @@ fn search(q: &str) -> Result<(Search, bool), ApiError> {
     if q.get("group_by").is_some_and(|value| !is_nothing(value)) {
         return Err(wrong("group_by is not offered"));
     }
-    let mut parts = 0;
+    let mut parts = Parts::default();
     let filter = match q.get("filters") {
         None => Filter::And(Vec::new()),
         Some(filters) => Filter::And(filter_list(filters, "filters", &mut parts)?),
@@ -139,16 +143,37 @@ fn order(order: &Json) -> Result<(Column, Direction), ApiError> {
     Ok((column(order.get("field"), "field")?, direction))
 }
 
-fn filter_list(filters: &Json, what: &str, parts: &mut usize) -> Result<Vec<Filter>, ApiError> {
+/// What a search is made of, as far as it has been read.
+#[derive(Default)]
+struct Parts {
+    conditions: usize,
+    values: usize,
+}
+
+impl Parts {
+    fn count(&mut self, conditions: usize, values: usize) -> Result<(), ApiError> {
+        self.conditions += conditions;
+        self.values += values;
+        if self.conditions > MOST_CONDITIONS {
+            return Err(wrong(format!("more than {MOST_CONDITIONS} filters")));
+        }
+        if self.values > MOST_VALUES {
+            return Err(wrong(format!("more than {MOST_VALUES} listed values")));
+        }
+        Ok(())
+    }
+}
+
+fn filter_list(filters: &Json, what: &str, parts: &mut Parts) -> Result<Vec<Filter>, ApiError> {
     let Json::Array(filters) = filters else {
         return Err(wrong(format!("{what} must be a list of filters")));
     };
     filters.iter().map(|one| filter(one, parts)).collect()
 }
 
-fn filter(filter: &Json, parts: &mut usize) -> Result<Filter, ApiError> {
+fn filter(filter: &Json, parts: &mut Parts) -> Result<Filter, ApiError> {
     let filter = object(filter, "a filter")?;
-    count(parts, 1)?;
+    parts.count(1, 0)?;
     if let Some(any) = filter.get("or") {
         return Ok(Filter::Or(filter_list(any, "or", parts)?));
     }
@@ -171,7 +196,7 @@ fn filter(filter: &Json, parts: &mut usize) -> Result<Filter, ApiError> {
         let Some(Json::Array(values)) = filter.get("val") else {
             return Err(wrong(format!("{op:?} needs a list of values as \"val\"")));
         };
-        count(parts, values.len())?;
+        parts.count(0, values.len())?;
         let values = values.iter().map(|val| value(column, val));
         let values = values.collect::<Result<_, _>>()?;
         return Ok(Filter::In(column, values, among == "in"));
@@ -201,7 +226,7 @@ fn filter(filter: &Json, parts: &mut usize) -> Result<Filter, ApiError> {
             }
             if comparison == Comparison::Like {
                 // Takes far longer than a comparison.
-                count(parts, 20)?;
+                parts.count(20, 0)?;
             }
             Ok(Filter::Value(column, comparison, value))
         }
@@ -272,14 +297,6 @@ fn object<'a>(value: &'a Json, what: &str) -> Result<&'a Map<String, Json>, ApiE
 
 fn is_nothing(value: &Json) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
-}
-
-fn count(parts: &mut usize, more: usize) -> Result<(), ApiError> {
-    *parts += more;
-    if *parts > MOST_PARTS {
-        return Err(wrong(format!("more than {MOST_PARTS} filters and values")));
-    }
-    Ok(())
 }
 
 fn wrong(why: impl std::fmt::Display) -> ApiError {
@@ -380,6 +397,13 @@ mod tests {
         }
         let many = vec![r#"{"name": "width", "op": "eq", "val": 1}"#; 501].join(",");
         assert!(parse(&format!(r#"{{"filters": [{many}]}}"#)).is_err());
+        let listed = |count: usize| {
+            let values = vec!["1"; count].join(",");
+            parse(&format!(
+                r#"{{"filters": [{{"name": "width", "op": "in", "val": [{values}]}}]}}"#
+            ))
+        };
+        assert!(listed(1000).is_ok() && listed(1001).is_err());
         let deep = "[{\"or\":".repeat(200) + "[]" + &"}]".repeat(200);
         assert!(parse(&format!(r#"{{"filters": {deep}}}"#)).is_err());
     }
