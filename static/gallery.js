@@ -24,12 +24,13 @@ export class Gallery {
   #scroll = 0;
   #section = byId("gallery");
 
+  // Both watchers may have several things to report at once, of which only the last still holds.
   // A screen and a bit ahead, so that the next page is there before the reader is.
-  #end = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#more(false), {
+  #end = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && this.#more(false), {
     rootMargin: "0px 0px 800px 0px",
   });
   // The margin lets the reader look at the whole first row and still follow.
-  #top = new IntersectionObserver(([entry]) => this.#scrolled(!entry.isIntersecting), {
+  #top = new IntersectionObserver((entries) => this.#scrolled(!entries.at(-1).isIntersecting), {
     rootMargin: "200px 0px 0px 0px",
   });
 

@@ -10,6 +10,10 @@ use crate::common::worker::Worker;
 use crate::common::{Farm, but, small};
 use crate::{answered, card, uuid_of};
 
+/// Has the page tell what the browser would be told to fetch.
+const NOTED: &str = "HTMLAnchorElement.prototype.click =
+    function () { window.fetched = this.getAttribute('href'); }";
+
 /// A farm with a fractal in each of some palettes, all done; their uuids.
 async fn farm_of(palettes: &[&str]) -> (Farm, Vec<String>) {
     let farm = Farm::all();
@@ -173,8 +177,7 @@ async fn several_are_picked_fetched_as_one_zip_and_deleted() {
     assert!(browser.value::<bool>("location.pathname === '/'").await);
 
     // The browser is told to fetch this, which is a zip to others.
-    let noted = "HTMLAnchorElement.prototype.click = function () { window.fetched = this.getAttribute('href'); }";
-    let _: Value = browser.value(noted).await;
+    let _: Value = browser.value(NOTED).await;
     browser.click("#pick-zip").await;
     browser.until("window.fetched").await;
     let path: String = browser.value("window.fetched").await;
@@ -244,8 +247,8 @@ async fn all_that_failed_are_retried_at_once() {
     browser.leave(&[]).await;
 }
 
-/// A farm with so many that have failed, and the folder it is in.
-fn farm_with(fractals: usize) -> (Farm, tempfile::TempDir) {
+/// A farm with so many of this status, and the folder it is in.
+fn farm_with(fractals: usize, status: &str) -> (Farm, tempfile::TempDir) {
     let folder = tempfile::TempDir::new().unwrap();
     drop(Farm::on(folder.path(), &["api"]));
     let conn = rusqlite::Connection::open(folder.path().join("faafo.db")).unwrap();
@@ -253,9 +256,9 @@ fn farm_with(fractals: usize) -> (Farm, tempfile::TempDir) {
         "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, status,
                               error, duration, created_at, finished_at)
          WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?)
-         SELECT printf('ffffffff-0000-4000-8000-%012d', n), 16, 12, 32, -2, 2, -1.5, 1.5, 0, 0, 'failed',
+         SELECT printf('ffffffff-0000-4000-8000-%012d', n), 16, 12, 32, -2, 2, -1.5, 1.5, 0, 0, ?,
                 'for the test', 0, n * 1000, n FROM n",
-        [fractals as i64],
+        rusqlite::params![fractals as i64, status],
     );
     assert_eq!(made.unwrap(), fractals);
     drop(conn);
@@ -264,7 +267,7 @@ fn farm_with(fractals: usize) -> (Farm, tempfile::TempDir) {
 
 #[tokio::test]
 async fn what_is_deleted_while_one_reads_on_leaves_no_gap() {
-    let (farm, _folder) = farm_with(200);
+    let (farm, _folder) = farm_with(200, "failed");
     let uuid = |n: usize| format!("ffffffff-0000-4000-8000-{n:012}");
     let browser = Browser::at(&farm, "/?status=failed&sort=oldest").await;
     browser.live().await;
@@ -284,8 +287,32 @@ async fn what_is_deleted_while_one_reads_on_leaves_no_gap() {
 }
 
 #[tokio::test]
+async fn all_that_is_shown_fits_into_one_zip() {
+    let (farm, _folder) = farm_with(540, "done");
+    let browser = Browser::at(&farm, "/?sort=oldest").await;
+    browser.live().await;
+    let reads_on = "$$('#grid .card').at(-1)?.scrollIntoView()";
+    browser
+        .until(&format!("({reads_on}, $$('#grid .card').length === 540)"))
+        .await;
+    browser.click("#select").await;
+    browser.click("#pick-all").await;
+    browser
+        .reads("#picked-count", "540 fractals selected")
+        .await;
+    let _: Value = browser.value(NOTED).await;
+    browser.click("#pick-zip").await;
+    browser.until("window.fetched").await;
+    let path: String = browser.value("window.fetched").await;
+    let zip = farm.get(&path).send().await.unwrap();
+    assert_eq!(zip.status(), 200, "{}", zip.text().await.unwrap());
+    // They have no pictures.
+    browser.leave(&[&answered(404)]).await;
+}
+
+#[tokio::test]
 async fn a_hundred_thousand_fractals_are_scrolled_without_delay() {
-    let (farm, _folder) = farm_with(100_000);
+    let (farm, _folder) = farm_with(100_000, "failed");
     for address in ["/", "/?status=failed&sort=slowest"] {
         let browser = Browser::at(&farm, address).await;
         browser.live().await;
