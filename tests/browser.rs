@@ -30,6 +30,9 @@ use thirtyfour::Key;
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 
+/// Has the page tell what it copies.
+const COPIED: &str = "navigator.clipboard.writeText = async (text) => { window.copied = text; }";
+
 /// How Chromium logs that the farm answered with this status.
 fn answered(status: u16) -> String {
     format!("the server responded with a status of {status}")
@@ -561,6 +564,24 @@ async fn a_fractal_has_an_address_of_its_own() {
         .until(&format!("document.title.includes('{}')", &uuids[0][..8]))
         .await;
     browser.sees_no("#gallery").await;
+    let address = farm.url(&format!("/view/{}", uuids[0]));
+    let _: Value = browser.value(COPIED).await;
+    browser.click("#view-copy").await;
+    browser.reads("#notice", "The link has been copied.").await;
+    assert_eq!(browser.value::<String>("window.copied").await, address);
+    let closed = "navigator.clipboard.writeText = () => Promise.reject()";
+    let _: Value = browser.value(closed).await;
+    browser.click("#view-copy").await;
+    browser
+        .reads(
+            "#notice",
+            "The link is selected: copy it with the keyboard.",
+        )
+        .await;
+    assert_eq!(
+        browser.value::<String>("String(getSelection())").await,
+        address
+    );
 
     browser.click("#view-newer").await;
     browser
@@ -795,6 +816,7 @@ async fn the_token_is_asked_for_once_and_remembered() {
     submit(&browser).await;
     browser.sees("#token").await;
     fits(&browser).await;
+    everyone::accessible(&browser, "token").await;
     browser.click("#token-cancel").await;
     browser.sees("#create-error").await;
     assert_eq!(farm.counts().await["done"], 2);

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use crate::browser::Browser;
-use crate::common::{Farm, but, small};
-use crate::{UNKNOWN, answered, card, dozen, finished, uuid_of};
+use crate::common::{Farm, but, long, small};
+use crate::{UNKNOWN, answered, card, card_in, dozen, finished, uuid_of};
 
 /// Where `tests/run` puts axe-core.
 const AXE: &str = concat!(
@@ -23,7 +23,7 @@ async fn dress(browser: &Browser, features: &[(&str, &str)]) {
 }
 
 /// Asserts that axe-core finds nothing to complain about, in light and in dark.
-async fn accessible(browser: &Browser, what: &str) {
+pub async fn accessible(browser: &Browser, what: &str) {
     let axe = std::fs::read_to_string(AXE).expect("tests/run fetches axe-core");
     for scheme in ["light", "dark"] {
         dress(
@@ -69,9 +69,23 @@ async fn no_page_hinders_anybody() {
     browser.click("#new").await;
     accessible(&browser, "form").await;
     browser.click("#create-cancel").await;
+    browser.fill("#filters [name=uuid]", "no such thing").await;
+    browser.sees("#none-found").await;
+    accessible(&browser, "nothing found").await;
+    browser.goto("/").await;
+    let long: Value = farm.create(&long()).await.json().await.unwrap();
+    let running = format!("{} progress", card_in(uuid_of(&long), "running"));
+    browser.sees(&running).await;
+    accessible(&browser, "running").await;
+    let path = format!("/v1/fractal/{}", uuid_of(&long));
+    assert_eq!(farm.delete(&path).send().await.unwrap().status(), 204);
     browser.goto(&format!("/view/{uuid}")).await;
     browser.sees("#view[data-status=done]").await;
     accessible(&browser, "view").await;
+    browser.click("#view-delete").await;
+    browser.sees("#confirm").await;
+    accessible(&browser, "confirm").await;
+    browser.press(Key::Escape).await;
     browser.goto(&format!("/view/{UNKNOWN}")).await;
     browser.sees("#view-missing").await;
     accessible(&browser, "nothing").await;

@@ -5,7 +5,7 @@ use thirtyfour::Key;
 
 use crate::browser::Browser;
 use crate::common::Farm;
-use crate::{answered, uuid_of};
+use crate::{COPIED, answered, uuid_of};
 
 const VIEW: &str =
     "/explore?c_re=-0.8&c_im=0.156&re=0.25&im=-0.125&span=2&iterations=300&palette=magma";
@@ -130,6 +130,15 @@ async fn a_view_is_an_address_and_moves_with_mouse_wheel_and_keys() {
     // A friend sees the same.
     still(&browser).await;
     let address: String = browser.value("location.pathname + location.search").await;
+    let _: Value = browser.value(COPIED).await;
+    browser.click("#copy").await;
+    browser
+        .reads("#notice", "The link to this view has been copied.")
+        .await;
+    assert_eq!(
+        browser.value::<String>("window.copied").await,
+        farm.url(&address)
+    );
     browser.goto(&address).await;
     still(&browser).await;
     assert_eq!(
@@ -371,6 +380,14 @@ async fn a_view_becomes_a_picture_in_the_gallery_and_that_a_view_again() {
     browser.fill("#order-form [name=width]", "30000").await;
     browser.click("#order-submit").await;
     browser.focused("#order-form [name=width]:invalid").await;
+    // What the farm refuses it gives the reason for.
+    browser.fill("#order-form [name=width]", "20000").await;
+    browser.fill("#order-form [name=height]", "5001").await;
+    browser.click("#order-submit").await;
+    browser
+        .until("text('#order-error').includes('100020000 pixels')")
+        .await;
+    browser.sees("#order").await;
     browser.fill("#order-form [name=width]", "320").await;
     browser.fill("#order-form [name=height]", "200").await;
     browser.click("#order-submit").await;
@@ -403,7 +420,7 @@ async fn a_view_becomes_a_picture_in_the_gallery_and_that_a_view_again() {
     assert!((part(&browser, "re").await - 0.25).abs() < 1e-12);
     assert!((part(&browser, "span").await - (yb - ya)).abs() < 1e-12);
     assert_eq!(part(&browser, "iterations").await, 300.0);
-    browser.leave(&[]).await;
+    browser.leave(&[&answered(422)]).await;
 }
 
 #[tokio::test]
