@@ -6,7 +6,7 @@ import { attach } from "./gestures.js";
 import { CMap } from "./map.js";
 import { Order } from "./order.js";
 import { Stage } from "./stage.js";
-import { WHOLE, animated, format, parse } from "./view.js";
+import { WHOLE, animated, differing, format, parse } from "./view.js";
 
 const ADDRESS_MS = 250; // browsers refuse addresses that change all the time
 const SPOKEN_MS = 1_200;
@@ -15,6 +15,10 @@ const settings = byId("settings");
 const canvas = byId("stage");
 const { c_re, c_im, iterations, palette } = settings.elements;
 const slide = byId("slide");
+
+// A fractal that was opened here, and is not all that is shown.
+say(byId("differs"), differing(location.search));
+let opened = null;
 
 let addressTimer = 0;
 let spokenTimer = 0;
@@ -40,6 +44,8 @@ function tell(view) {
   palette.value = view.palette;
   map.show(view);
   byId("depth").hidden = !stage.deepest;
+  opened ??= format(view);
+  byId("differs").hidden = !byId("differs").textContent || format(view) !== opened;
   byId("animate").href = animated(format(view));
   const digits = Math.max(3, Math.ceil(-Math.log10(view.span)) + 3);
   const at = complex(Number(view.re.toFixed(Math.min(20, digits))), Number(view.im.toFixed(Math.min(20, digits))));

@@ -11,6 +11,15 @@ export const TILE = 256;
 export const WHOLE = { re: 0, im: 0, span: 3.2 };
 const START = { c_re: -0.8, c_im: 0.156, ...WHOLE, iterations: 256, palette: "twilight" };
 const NUMBERS = ["c_re", "c_im", "re", "im", "span"];
+const MOST_ITERATIONS = 20_000;
+
+/** How a view may differ from the fractal it was opened from. */
+const DIFFERENCES = {
+  mirrored: "not mirrored",
+  stretched: "not stretched",
+  beyond: `no further than ${EDGE} from the origin`,
+  iterations: `no more than ${MOST_ITERATIONS.toLocaleString("en")} iterations`,
+};
 
 /** Side of a tile on a level, in units of the plane. */
 export const side = (level) => (2 * EDGE) / 2 ** level;
@@ -39,7 +48,7 @@ export function parse(query) {
   }
   if (!(view.span > 0)) view.span = START.span;
   const iterations = Number(given.get("iterations"));
-  if (Number.isInteger(iterations) && iterations >= 1) view.iterations = Math.min(iterations, 20_000);
+  if (Number.isInteger(iterations) && iterations >= 1) view.iterations = Math.min(iterations, MOST_ITERATIONS);
   if (/^[a-z]{1,20}$/.test(given.get("palette") ?? "")) view.palette = given.get("palette");
   return view;
 }
@@ -51,10 +60,32 @@ export function format({ c_re, c_im, re, im, span, iterations, palette }) {
 /** The address where a view becomes the beginning of an animation. */
 export const animated = (address) => address.replace(/^\/explore/, "/animate");
 
-/** The address that shows a fractal's part of the plane. */
-export function addressOf({ c_re, c_im, xa, xb, ya, yb, iterations, palette }) {
+/** The address that shows a fractal's part of the plane, and says in what the view differs from it. */
+export function addressOf(fractal) {
+  const { c_re, c_im, xa, xb, ya, yb, iterations, palette } = fractal;
   const span = Math.min(Math.abs(xb - xa), Math.abs(yb - ya)) || Math.abs(xb - xa) || WHOLE.span;
-  return format({ c_re, c_im, re: xa / 2 + xb / 2, im: ya / 2 + yb / 2, span, iterations: Math.min(iterations, 20_000), palette });
+  const view = { c_re, c_im, re: xa / 2 + xb / 2, im: ya / 2 + yb / 2, span, iterations: Math.min(iterations, MOST_ITERATIONS), palette };
+  const differs = differences(fractal, view);
+  return differs.length ? `${format(view)}&differs=${differs}` : format(view);
+}
+
+function differences({ width, height, xa, xb, ya, yb, iterations }, { re, im, span }) {
+  // How many pixels high it were if they were square.
+  const square = (Math.abs(yb - ya) / Math.abs(xb - xa)) * (width - 1) + 1;
+  const found = {
+    mirrored: xb < xa || yb < ya,
+    stretched: Math.abs(square - height) > Math.max(1, height / 100),
+    beyond: Math.abs(re) > EDGE || Math.abs(im) > EDGE || span > 2 * EDGE,
+    iterations: iterations > MOST_ITERATIONS,
+  };
+  return Object.keys(found).filter((name) => found[name]);
+}
+
+/** What an address says of that, for people; nothing if it says nothing. */
+export function differing(query) {
+  const given = new URLSearchParams(query).get("differs")?.split(",") ?? [];
+  const said = Object.keys(DIFFERENCES).filter((name) => given.includes(name)).map((name) => DIFFERENCES[name]);
+  return said.length ? `This view is not quite the picture: ${said.join(", ")}.` : "";
 }
 
 /** The fractal that shows a view in so many pixels. */

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use crate::browser::Browser;
-use crate::common::Farm;
+use crate::common::{Farm, but, small};
 use crate::{COPIED, answered, uuid_of};
 
 const VIEW: &str =
@@ -420,7 +420,55 @@ async fn a_view_becomes_a_picture_in_the_gallery_and_that_a_view_again() {
     assert!((part(&browser, "re").await - 0.25).abs() < 1e-12);
     assert!((part(&browser, "span").await - (yb - ya)).abs() < 1e-12);
     assert_eq!(part(&browser, "iterations").await, 300.0);
+    browser.sees_no("#differs").await;
     browser.leave(&[&answered(422)]).await;
+}
+
+#[tokio::test]
+async fn in_what_a_view_differs_from_the_fractal_it_was_opened_from_is_told() {
+    let farm = Farm::all();
+    let differs = [
+        (json!({}), ""),
+        (json!({"ya": 1.5, "yb": -1.5}), "not mirrored"),
+        (json!({"xa": -1}), "not stretched"),
+        (
+            json!({"xa": 4, "xb": 8, "iterations": 20_001}),
+            "no further than 4 from the origin, no more than 20,000 iterations",
+        ),
+    ];
+    let mut browser = None;
+    for (change, said) in differs {
+        let new: Value = farm
+            .create(&but(small(), change))
+            .await
+            .json()
+            .await
+            .unwrap();
+        let path = format!("/view/{}", uuid_of(&new));
+        let browser = match &browser {
+            None => browser.insert(Browser::at(&farm, &path).await),
+            Some(browser) => {
+                browser.goto(&path).await;
+                browser
+            }
+        };
+        browser.click("#view-explore").await;
+        browser.until("$('#stage')?.dataset.still").await;
+        still(browser).await;
+        if said.is_empty() {
+            browser.sees_no("#differs").await;
+        } else {
+            let said = format!("This view is not quite the picture: {said}.");
+            browser.sees("#differs").await;
+            browser.reads("#differs", &said).await;
+        }
+    }
+    let browser = browser.unwrap();
+    browser.screenshot("explorer-differs").await;
+    // Of other views it says nothing.
+    browser.click("#zoom-in").await;
+    browser.sees_no("#differs").await;
+    browser.leave(&[]).await;
 }
 
 #[tokio::test]
