@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Access, Fellows, Parts, Tls, TlsError, Way};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, WorkerConfig};
 use crate::crews;
 use crate::demo;
 use crate::farm::Farm;
@@ -23,7 +23,8 @@ use crate::render;
 use crate::roster::Roster;
 use crate::service;
 use crate::store::{self, OpenError, StoreError};
-use crate::tokens::{Keeper, KeeperError, Kind, Made};
+use crate::tokens::{Keeper, KeeperError, Kind, Made, Token};
+use crate::watched::Watched;
 use crate::worker::remote::{self, Remote, RemoteError};
 use crate::worker::{self, Sink, Source, Workers};
 
@@ -224,17 +225,9 @@ pub async fn run(mut config: Config, start: Start) -> Result<(), NodeError> {
 
 /// Takes up what can be taken up while the node runs. Tokens and certificates are by themselves.
 fn reload(config: &mut Config, farm: &Farm, reread: Result<Config, ConfigError>) {
-    let new = match reread {
-        Ok(new) => new,
-        Err(error) => return tracing::error!("{error}; the settings of before stay in use"),
+    let Some(new) = usable(reread, |new| config.fixed_that_differ(new)) else {
+        return;
     };
-    let fixed = config.fixed_that_differ(&new);
-    if !fixed.is_empty() {
-        tracing::warn!(
-            "these settings have changed, which takes a restart: {}",
-            fixed.join(", ")
-        );
-    }
     log::set_level(new.log_level);
     farm.set_policy(new.policy);
     config.log_level = new.log_level;
@@ -243,30 +236,69 @@ fn reload(config: &mut Config, farm: &Farm, reread: Result<Config, ConfigError>)
     tracing::info!("the settings were read again: limits, log_level and grace_period hold now");
 }
 
+/// The same for a worker.
+fn reload_worker(config: &mut WorkerConfig, reread: Result<WorkerConfig, ConfigError>) {
+    let Some(new) = usable(reread, |new| config.fixed_that_differ(new)) else {
+        return;
+    };
+    log::set_level(new.log_level);
+    config.log_level = new.log_level;
+    config.grace_period = new.grace_period;
+    tracing::info!("the settings were read again: log_level and grace_period hold now");
+}
+
+/// Settings that were read again, if they make sense; tells which of them differ in vain.
+fn usable<C>(
+    reread: Result<C, ConfigError>,
+    fixed_that_differ: impl FnOnce(&C) -> Vec<&'static str>,
+) -> Option<C> {
+    let new = reread
+        .inspect_err(|error| tracing::error!("{error}; the settings of before stay in use"))
+        .ok()?;
+    let fixed = fixed_that_differ(&new);
+    if !fixed.is_empty() {
+        tracing::warn!(
+            "these settings have changed, which takes a restart: {}",
+            fixed.join(", ")
+        );
+    }
+    Some(new)
+}
+
 /// A worker whose farm is elsewhere finishes what it can in this time when it stops: others wait for
 /// the rest.
 const REMOTE_RENDERS_FINISH: Duration = Duration::from_secs(1);
 
+/// What a worker gets from whoever starts it, beside its settings.
+pub struct WorkerStart {
+    pub token: Option<Watched<Token>>,
+    /// Reads the settings again.
+    pub reread: Box<dyn Fn() -> Result<WorkerConfig, ConfigError> + Send>,
+}
+
 /// Runs a worker of a farm elsewhere until the process is told to stop.
-/// `metrics` is where it tells its own.
-pub async fn run_worker(
-    settings: remote::Settings,
-    metrics: Option<SocketAddr>,
-    grace: Duration,
-) -> Result<(), NodeError> {
+pub async fn run_worker(mut config: WorkerConfig, start: WorkerStart) -> Result<(), NodeError> {
     let mut signals = Signals::new()?;
-    let (slots, name) = (settings.slots, settings.name.clone());
-    let takes_from_broker = settings.transport.is_some();
-    let listener = match metrics {
+    let (slots, name) = (config.workers, config.name.clone());
+    let listener = match config.metrics_address {
         Some(address) => Some(metrics_listener(address).await?),
         None => None,
     };
-    let running = Remote::start(settings)?;
+    let running = Remote::start(remote::Settings {
+        name: name.clone(),
+        slots,
+        endpoints: config.endpoints.clone(),
+        token: start.token,
+        transport: config.transport.clone(),
+        ca_file: config.ca_file.clone(),
+        spool: config.spool.clone(),
+        spool_bytes: config.spool_bytes,
+    })?;
     let workers = start_workers(slots, &name, running.remote());
     if let Some(listener) = listener {
         let mut metrics = Metrics::default();
         metrics.add(workers.metrics());
-        if takes_from_broker {
+        if config.transport.is_some() {
             metrics.add(running.remote().broker_metrics());
         }
         let address = listener.local_addr()?;
@@ -280,13 +312,25 @@ pub async fn run_worker(
         tracing::info!(%address, "metrics are told");
     }
     tracing::info!(name, slots, "ready");
-    service::ready(&format!("rendering as {name}, {slots} pictures at a time"));
+    let status = format!("rendering as {name}, {slots} pictures at a time");
+    service::ready(&status);
     let _alive = service::sign_of_life();
-    tokio::select! {
-        () = signals.stop() => tracing::info!("stopping"),
-        why = running.remote().shut_out() => return Err(NodeError::ShutOut(why)),
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => break,
+                Asked::Reload => {
+                    service::reloading();
+                    reload_worker(&mut config, (start.reread)());
+                    service::ready(&status);
+                }
+            },
+            why = running.remote().shut_out() => return Err(NodeError::ShutOut(why)),
+        }
     }
+    tracing::info!("stopping");
     service::stopping();
+    let grace = config.grace_period;
     let patience = REMOTE_RENDERS_FINISH.min(grace / 2);
     // Enough to write down what cannot be delivered.
     let end = tokio::time::Instant::now() + grace * 3 / 4;

@@ -1,9 +1,10 @@
 //! HTTP and HTTPS outwards, as commands and workers use it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, ClientBuilder};
+use reqwest::{Certificate, ClientBuilder, Url};
 
 /// A server has this long to accept a connection.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -77,3 +78,39 @@ pub const DISTRUSTED: &str = "call the farm by a name in its certificate, and na
 
 /// What to do about a server that does not understand the encryption.
 pub const NO_TLS: &str = "if it speaks no HTTPS, write http://";
+
+/// Whether an address leads no further than this machine.
+pub fn is_here(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            let ip = host.trim_start_matches('[').trim_end_matches(']');
+            ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machines_farm_gets_its_token_unasked() {
+        for here in [
+            "http://localhost:1",
+            "https://127.0.0.1",
+            "http://[::1]:8080",
+        ] {
+            assert!(is_here(&here.parse().unwrap()), "{here}");
+        }
+        for elsewhere in [
+            "http://localhost.example",
+            "http://192.0.2.1",
+            "http://0.0.0.0:8080",
+            "http://127.0.0.1.example",
+        ] {
+            assert!(!is_here(&elsewhere.parse().unwrap()), "{elsewhere}");
+        }
+    }
+}

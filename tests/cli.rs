@@ -4,11 +4,13 @@
 
 mod common;
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use common::{FAAFO, Farm, text, uuid};
+use common::worker::{Worker, create};
+use common::{FAAFO, Farm, but, slow, small, text, uuid};
 use faafo::fractal::Palette;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 fn faafo(args: &[&str]) -> Output {
     Command::new(FAAFO).args(args).output().unwrap()
@@ -161,6 +163,70 @@ fn settings_come_from_environment_and_file_too() {
     let config = file.to_str().unwrap();
     let said = text(&faafo(&["api", "--config-file", config]).stderr);
     assert!(said.contains("no_such_key"), "{said}");
+}
+
+#[tokio::test]
+async fn on_a_hang_up_a_server_reads_its_settings_again() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("faafo.toml");
+    std::fs::write(&file, "").unwrap();
+    let farm = Farm::on(
+        folder.path(),
+        &["api", "--config-file", file.to_str().unwrap()],
+    );
+    let wide = but(small(), json!({"width": 101}));
+    assert_eq!(farm.create(&wide).await.status(), 201);
+    std::fs::write(&file, "max_side = 100\nworkers = 7\n").unwrap();
+    farm.signal("-HUP");
+    farm.until_logged("these settings have changed, which takes a restart: workers")
+        .await;
+    farm.until_logged("the settings were read again").await;
+    assert_eq!(farm.create(&wide).await.status(), 422);
+    // Nonsense is not taken up, and ends nothing.
+    std::fs::write(&file, "no_such_setting = 1\n").unwrap();
+    farm.signal("-HUP");
+    farm.until_logged("in the settings").await;
+    assert_eq!(farm.create(&wide).await.status(), 422);
+}
+
+#[tokio::test]
+async fn on_a_hang_up_a_worker_reads_its_settings_again_and_renders_on() {
+    let farm = Farm::api();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("faafo.toml");
+    let write = |more: &str| {
+        let spool = folder.path().join("spool");
+        let settings = format!(
+            "endpoint_url = {:?}\nspool = {spool:?}\nworkers = 1\nlog_format = \"json\"\n{more}",
+            farm.base
+        );
+        std::fs::write(&file, settings).unwrap();
+    };
+    write("");
+    let mut command = Command::new(FAAFO);
+    command.args(["worker", "--config-file"]).arg(&file);
+    command.env("FAAFO_DATA_DIR", "/nonexistent");
+    command.stdin(Stdio::null());
+    let mut worker = Worker::run(command);
+    let rendered = create(&farm, &slow()).await;
+    farm.until(&rendered, "running").await;
+
+    write("log_level = \"debug\"\nname = \"other\"\n");
+    worker.signal("-HUP");
+    worker
+        .until_logged("these settings have changed, which takes a restart: name")
+        .await;
+    worker
+        .until_logged("the settings were read again: log_level and grace_period hold now")
+        .await;
+    write("no_such_setting = 1\n");
+    worker.signal("-HUP");
+    worker.until_logged("in the settings").await;
+    // The render never noticed, and of the next one the log tells more.
+    assert_eq!(farm.until(&rendered, "done").await["attempts"], 1);
+    create(&farm, &small()).await;
+    worker.until_logged("rendered").await;
+    assert!(worker.stop().success());
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The client's side of HTTP v1.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use super::Failure;
 use crate::animation::AnimationId;
 use crate::config;
-use crate::outward::{self, OutwardError, root_cause};
+use crate::outward::{self, OutwardError, is_here, root_cause};
 use crate::tokens::{self, Kind, Place, Token};
 use crate::wire::animation::{AnimationDoc, NewAnimationDoc};
 use crate::wire::lease::WorkersDoc;
@@ -301,18 +300,6 @@ impl Client {
     }
 }
 
-/// Whether an address leads no further than this machine.
-pub fn is_here(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            let ip = host.trim_start_matches('[').trim_end_matches(']');
-            ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-        None => false,
-    }
-}
-
 /// The token of this machine's farm, if whoever runs this may read it.
 fn own_token() -> Option<Known> {
     let data = match std::env::var_os("FAAFO_DATA_DIR") {
@@ -374,29 +361,5 @@ pub fn failure(error: anyhow::Error) -> Failure {
             refused.message
         )),
         _ => error.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machines_farm_gets_its_token_unasked() {
-        for here in [
-            "http://localhost:1",
-            "https://127.0.0.1",
-            "http://[::1]:8080",
-        ] {
-            assert!(is_here(&here.parse().unwrap()), "{here}");
-        }
-        for elsewhere in [
-            "http://localhost.example",
-            "http://192.0.2.1",
-            "http://0.0.0.0:8080",
-            "http://127.0.0.1.example",
-        ] {
-            assert!(!is_here(&elsewhere.parse().unwrap()), "{elsewhere}");
-        }
     }
 }

@@ -1,22 +1,17 @@
 //! `faafo worker`: render for a farm elsewhere.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
-use reqwest::Url;
 
-use super::{Done, Failure, client, node};
-use crate::config::{self, Addresses, ConfigError, Settings};
+use super::{Done, Failure, node};
+use crate::config::{Addresses, ConfigError, Settings};
 use crate::log::{LogFormat, LogLevel};
-use crate::node::run_worker;
+use crate::node::{WorkerStart, run_worker};
 use crate::queue::amqp::{QueueType, TransportUrl};
-use crate::tokens::{Kind, Place, TokenFileError};
-use crate::watched::Watched;
-use crate::worker::{host_name, remote};
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_help = "\
 A worker needs no open port and keeps no data, but for results that no API node takes: these it
 delivers later, also after a start of its own.
@@ -103,24 +98,26 @@ pub struct WorkerArgs {
 }
 
 pub fn run(args: WorkerArgs) -> Done {
-    let settings = settings(args).map_err(|error| Failure::Usage(error.to_string()))?;
-    let level = settings.log_level.unwrap_or_default();
-    let format = settings.log_format.unwrap_or_default();
-    let grace = Duration::from_secs(settings.grace_period.unwrap_or(30));
-    let metrics = settings.metrics_address;
-    let settings = checked(settings)?;
-    node::start_log(level, format);
+    let read = move || settings(&args).and_then(Settings::checked_for_worker);
+    let config = read().map_err(|error| Failure::Usage(error.to_string()))?;
+    let token = config.token()?;
+    node::start_log(config.log_level, config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run_worker(settings, metrics, grace))?;
+    let start = WorkerStart {
+        token,
+        reread: Box::new(read),
+    };
+    runtime.block_on(run_worker(config, start))?;
     // What is still running was left behind knowingly: do not wait for it.
     runtime.shutdown_background();
     Ok(())
 }
 
 /// What flags and environment say, and the file where they say nothing.
-fn settings(args: WorkerArgs) -> Result<Settings, ConfigError> {
+fn settings(args: &WorkerArgs) -> Result<Settings, ConfigError> {
+    let args = args.clone();
     let given = Settings {
         data_dir: std::env::var_os("FAAFO_DATA_DIR").map(PathBuf::from),
         worker_token_file: args.token_file,
@@ -140,77 +137,4 @@ fn settings(args: WorkerArgs) -> Result<Settings, ConfigError> {
         ..Settings::default()
     };
     given.over(args.config_file.as_deref())
-}
-
-fn checked(settings: Settings) -> Result<remote::Settings, Failure> {
-    let usage = |message: String| Err(Failure::Usage(message));
-    let data = settings.data_folder().unwrap_or_default();
-    let authorities = settings.transport_ca_file.as_deref();
-    let transport = settings.transport(authorities.or(settings.ca_file.as_deref()));
-    let given = settings.endpoint_url.map(Addresses::list);
-    let mut endpoints = Vec::new();
-    for address in given.unwrap_or_else(|| vec!["http://127.0.0.1:8080".into()]) {
-        match Url::parse(&address) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => endpoints.push(url),
-            Ok(_) => {
-                return usage(format!(
-                    "the endpoint_url {address} must begin with http:// or https://"
-                ));
-            }
-            Err(error) => {
-                return usage(format!(
-                    "the endpoint_url {address:?} is no address ({error}): write http://HOST:PORT"
-                ));
-            }
-        }
-    }
-    if endpoints.is_empty() {
-        return usage("endpoint_url names no address: write http://HOST:PORT".into());
-    }
-    let slots = settings.workers.unwrap_or_else(config::slots);
-    if !(1..=1024).contains(&slots) {
-        return usage(format!("workers is {slots}, but must be from 1 to 1024"));
-    }
-    let name = settings.name.unwrap_or_else(host_name);
-    if name.is_empty() || name.chars().count() > 256 {
-        return usage("name must have 1 to 256 characters".into());
-    }
-    let spool = match settings.spool {
-        Some(folder) => folder,
-        None => config::default_spool().map_err(|error| Failure::Usage(error.to_string()))?,
-    };
-    Ok(remote::Settings {
-        transport: transport.map_err(|error| Failure::Usage(error.to_string()))?,
-        token: token(settings.worker_token_file, &data, &endpoints)?,
-        name,
-        slots,
-        endpoints,
-        ca_file: settings.ca_file,
-        spool,
-        spool_bytes: settings
-            .spool_size
-            .unwrap_or(1000)
-            .saturating_mul(1_000_000),
-    })
-}
-
-/// The token that was named, or handed over by systemd; for a farm on this machine its own, if there
-/// is one.
-fn token(
-    named: Option<PathBuf>,
-    data: &Path,
-    endpoints: &[Url],
-) -> Result<Option<Watched<crate::tokens::Token>>, TokenFileError> {
-    let place = Place::find(Kind::Worker, named, data);
-    let watch = || {
-        let watched = place.clone();
-        Watched::new(&[place.path()], Duration::from_secs(1), move || {
-            watched.read()
-        })
-    };
-    match place.is_given() {
-        true => watch().map(Some),
-        false if endpoints.iter().all(client::is_here) => Ok(watch().ok()),
-        false => Ok(None),
-    }
 }

@@ -1,12 +1,14 @@
 //! Settings of a node: flags, else environment, else file, else default.
 //!
 //! Flags and file fill the same [`Settings`]; [`Settings::checked`] makes of them what the node
-//! runs by, and after that nothing can be wrong any more.
+//! runs by, [`Settings::checked_for_worker`] what a worker does, and after that nothing can be wrong
+//! any more.
 
 mod defaults;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use crate::tokens::{Kind, Place};
 
 pub use defaults::{default_data_dir, default_spool, slots};
 pub use settings::{Addresses, Settings};
+pub use worker::WorkerConfig;
 
 /// What a node runs by.
 #[derive(Clone, Debug)]

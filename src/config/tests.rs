@@ -148,3 +148,33 @@ fn what_a_running_node_cannot_change_is_told() {
         ["bind_port", "token_file", "worker_token_file"]
     );
 }
+
+#[test]
+fn what_a_running_worker_cannot_change_is_told() {
+    let config = |settings: Settings| {
+        let settings = Settings {
+            spool: Some("/s".into()),
+            ..settings
+        };
+        settings.checked_for_worker().unwrap()
+    };
+    let before = config(Settings::default());
+    let patient = config(Settings {
+        grace_period: Some(9),
+        log_level: Some(LogLevel::Debug),
+        // The limits are the server's.
+        max_side: Some(9),
+        ..Settings::default()
+    });
+    assert!(before.fixed_that_differ(&patient).is_empty());
+    let moved = config(Settings {
+        endpoint_url: Some(Addresses::One("http://192.0.2.1".into())),
+        worker_token_file: Some("/t".into()),
+        spool_size: Some(9),
+        ..Settings::default()
+    });
+    assert_eq!(
+        before.fixed_that_differ(&moved),
+        ["endpoint_url", "worker_token_file", "spool_size"]
+    );
+}
