@@ -74,9 +74,21 @@ const STORE: &str = "/etc/credstore";
 /// This process speaks for the service that the package installs, and is not it.
 static SPEAKS_FOR_IT: AtomicBool = AtomicBool::new(false);
 
-/// From now on the service's credentials are this process's own, which root may read.
+/// Where its units keep their state.
+const STATE: &str = "/var/lib/faafo";
+
+/// From now on the service's state and its credentials are this process's own: root may read both.
 pub fn speak_for_it() {
     SPEAKS_FOR_IT.store(true, Ordering::Relaxed);
+}
+
+/// The folder for what the service keeps, if this process is one.
+pub fn state_folder() -> Option<PathBuf> {
+    match std::env::var_os("STATE_DIRECTORY") {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None if SPEAKS_FOR_IT.load(Ordering::Relaxed) => Some(PathBuf::from(STATE)),
+        None => None,
+    }
 }
 
 /// The file of a credential that was handed over, if there is one of this name.

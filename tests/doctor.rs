@@ -358,3 +358,154 @@ fn certificates_that_are_not_there_and_a_processor_held_back() {
         );
     }
 }
+
+/// Of a worker for this farm, which is elsewhere as far as an address tells.
+fn doctor_of_worker(farm: &Farm, spool: &Path, args: &[&str]) -> Report {
+    let endpoint = format!("http://0.0.0.0:{}", farm.port());
+    let spool = spool.to_str().unwrap();
+    let worker = ["--endpoint-url", &endpoint, "--spool", spool];
+    // No server was ever there.
+    doctor(Path::new("/nonexistent"), &[&worker[..], args].concat())
+}
+
+#[tokio::test]
+async fn a_worker_whose_farm_is_elsewhere_has_a_token_that_the_farm_takes() {
+    let mut farm = Farm::beyond(&["api"]);
+    let folder = TempDir::new().unwrap();
+    let spool = folder.path().join("spool");
+    let token = farm.data.join("tokens/worker");
+    let with = |farm: &Farm, token: &Path| {
+        let token = token.to_str().unwrap();
+        doctor_of_worker(farm, &spool, &["--worker-token-file", token])
+    };
+    let healthy = with(&farm, &token);
+    assert_eq!(healthy.code, 0);
+    for check in ["endpoint", "worker token", "spool", "server", "broker"] {
+        assert_eq!(
+            healthy.one(check)["mark"],
+            "ok",
+            "{check}: {:#?}",
+            healthy.findings
+        );
+    }
+    for check in ["port", "database", "data folder", "tokens"] {
+        assert!(healthy.all(check).is_empty(), "{:#?}", healthy.findings);
+    }
+    assert!(!spool.exists(), "it changes nothing");
+
+    let without = doctor_of_worker(&farm, &spool, &[]);
+    without.wrong(
+        "worker token",
+        "asks for the workers' token",
+        "ssh 0.0.0.0 faafo token --worker",
+    );
+    let users = farm.data.join("tokens/user");
+    with(&farm, &users).wrong("worker token", "holds a user token", "faafo token --worker");
+    let other = folder.path().join("other");
+    std::fs::write(&other, "0123456789abcdef0123456789abcdef").unwrap();
+    let open = with(&farm, &other);
+    let mend = open.wrong("worker token", "others can read", "chmod 600");
+    carry_out(&mend);
+    with(&farm, &other).wrong(
+        "worker token",
+        "does not take the token in",
+        "faafo token --worker >",
+    );
+
+    // One of two that fails does no harm.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let dead = format!("http://{}", dead.unwrap());
+    let args = [
+        "--endpoint-url",
+        &dead,
+        "--worker-token-file",
+        token.to_str().unwrap(),
+    ];
+    let both = doctor_of_worker(&farm, &spool, &args);
+    assert_eq!(both.code, 0, "{:#?}", both.findings);
+    let marks: Vec<_> = both
+        .all("endpoint")
+        .iter()
+        .map(|one| &one["mark"])
+        .collect();
+    assert_eq!(marks, ["ok", "note"]);
+
+    assert!(farm.stop().success());
+    let report = with(&farm, &token);
+    report.wrong(
+        "endpoint",
+        "Connection refused",
+        "systemctl start faafo-api",
+    );
+    assert_eq!(report.one("worker token")["mark"], "unknown");
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_reach_its_farm_or_trust_it() {
+    let farm = Farm::beyond(&["api"]);
+    let folder = TempDir::new().unwrap();
+    let of = |endpoint: String, more: &[&str]| {
+        let spool = folder.path().to_str().unwrap();
+        let args = ["--endpoint-url", &endpoint, "--spool", spool];
+        doctor(Path::new("/nonexistent"), &[&args[..], more].concat())
+    };
+    let port = farm.port();
+    let page = of(format!("http://0.0.0.0:{port}/static"), &[]);
+    page.wrong("endpoint", "another program answers", "mend endpoint_url");
+    let secret = of(format!("http://worker:s3cret@0.0.0.0:{port}/static"), &[]);
+    assert!(!format!("{:?}", secret.findings).contains("s3cret"));
+    let nowhere = of(
+        format!("https://0.0.0.0:{port}"),
+        &["--ca-file", "/nonexistent"],
+    );
+    nowhere.wrong("endpoint", "cannot read the authorities", "mend ca_file");
+    let none = of("farm.example".into(), &[]);
+    none.wrong("config", "is no address", "lists the settings");
+}
+
+#[tokio::test]
+async fn results_that_a_worker_keeps() {
+    let farm = Farm::api();
+    let folder = TempDir::new().unwrap();
+    let own = folder.path().join("spool/0");
+    let file = folder.path().join("faafo.toml");
+    let settings = format!(
+        "endpoint_url = \"http://127.0.0.1:{}\"\nspool = {:?}\nspool_size = 1\n",
+        farm.port(),
+        folder.path().join("spool")
+    );
+    std::fs::write(&file, settings).unwrap();
+    let look = || doctor_of(&farm, &["--config-file", file.to_str().unwrap()]);
+    // There may be no worker at all: the packaged settings name an address, too.
+    assert!(look().all("endpoint").is_empty());
+    std::fs::create_dir_all(&own).unwrap();
+    let lock = std::fs::File::create(own.join("lock")).unwrap();
+    std::fs::write(own.join("1.result"), [0; 1000]).unwrap();
+    let report = look();
+    assert_eq!((report.code, report.all("endpoint").len()), (0, 1));
+    let kept = report.one("spool");
+    let says = kept["says"].as_str().unwrap();
+    assert!(says.ends_with("keeps a result, 1 of 1 MB"), "{says}");
+    let mend = kept["mend"].as_str().unwrap();
+    assert!(mend.contains("systemctl start faafo-worker"), "{mend}");
+    std::fs::write(own.join("2.result"), vec![0; 950_000]).unwrap();
+    lock.lock().unwrap();
+    look().wrong("spool", "keeps 2 results", "journalctl -u faafo-worker");
+    std::fs::remove_file(own.join("1.result")).unwrap();
+    std::fs::remove_file(own.join("2.result")).unwrap();
+    assert_eq!(look().one("spool")["mark"], "ok");
+    // As after a start as root by mistake. Only root can make it so.
+    let spool = folder.path().join("spool");
+    if chown(&spool, Some(65534), None).is_ok() {
+        let mend = look().wrong("spool", "0 in", "chown -R --reference=");
+        carry_out(&mend);
+        assert_eq!(look().code, 0);
+    }
+    drop(lock);
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    let args = ["--config-file", file.to_str().unwrap()];
+    let endpoint = farm.base.as_str();
+    let report = doctor_of(&farm, &[&args[..], &["--endpoint-url", endpoint]].concat());
+    report.wrong("spool", "Not a directory", "as whoever runs the worker");
+}

@@ -1,4 +1,4 @@
-//! `faafo doctor`: what keeps a farm on this machine from working, and what mends it.
+//! `faafo doctor`: what keeps a farm or a worker on this machine from working, and what mends it.
 
 use std::path::PathBuf;
 
@@ -7,17 +7,18 @@ use clap::Args;
 use super::here::of_the_service;
 use super::output::{self, Format};
 use super::{Done, Failure};
-use crate::config::Settings;
+use crate::config::{Addresses, Settings};
 use crate::doctor::{self, Finding, Mark};
 
 #[derive(Args)]
 #[command(after_help = "\
-Run it where the farm runs, as whoever runs it or as root, with the same settings; whether or not it
-runs. It changes nothing. Exit code 1 if something is wrong.
+Run it where the farm or a worker runs, as whoever runs it or as root, with the same settings; whether or
+not it runs. It changes nothing. Exit code 1 if something is wrong.
 
 Examples:
   faafo doctor
   faafo doctor --config-file farm.toml
+  faafo doctor --endpoint-url http://farm.example:8080 --worker-token-file worker-token
   faafo doctor -f json | jq '.[] | select(.mark == \"wrong\") | .mend'")]
 pub struct DoctorArgs {
     /// How to print the findings
@@ -31,6 +32,34 @@ pub struct DoctorArgs {
 
     #[command(flatten)]
     settings: Settings,
+
+    /// Address of the farm that a worker on this machine is for; given more than once, any will do
+    /// [default: the file's endpoint_url, if it leads elsewhere or there is a worker here]
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "A worker"
+    )]
+    endpoint_url: Option<Vec<String>>,
+
+    /// Authorities that it trusts instead of the system's, in PEM
+    #[arg(
+        long,
+        env = "FAAFO_CA_FILE",
+        value_name = "FILE",
+        help_heading = "A worker"
+    )]
+    ca_file: Option<PathBuf>,
+
+    /// Its folder for results that no API node takes [default: as for `faafo worker`]
+    #[arg(
+        long,
+        env = "FAAFO_SPOOL",
+        value_name = "FOLDER",
+        help_heading = "A worker"
+    )]
+    spool: Option<PathBuf>,
 }
 
 pub async fn run(args: DoctorArgs) -> Done {
@@ -39,8 +68,15 @@ pub async fn run(args: DoctorArgs) -> Done {
         None if !named => of_the_service(),
         file => file,
     };
-    let settings = args.settings.over(file.as_deref());
-    let findings = doctor::examine(settings, file.as_deref()).await;
+    let asks_for_worker = args.endpoint_url.is_some();
+    let given = Settings {
+        endpoint_url: args.endpoint_url.map(Addresses::Several),
+        ca_file: args.ca_file,
+        spool: args.spool,
+        ..args.settings
+    };
+    let settings = given.over(file.as_deref());
+    let findings = doctor::examine(settings, file.as_deref(), asks_for_worker).await;
     print(&findings, args.format)?;
     let wrong = findings
         .iter()

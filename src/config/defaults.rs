@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::ConfigError;
+use crate::service;
 
 /// Memory that a slot may need at once: the picture of most pixels, as it is compressed and stored.
 const SLOT_MEMORY: u64 = 64 << 20;
@@ -31,9 +32,7 @@ pub fn default_data_dir() -> Result<PathBuf, ConfigError> {
 
 /// Where a worker keeps results that cannot be delivered.
 pub fn default_spool() -> Result<PathBuf, ConfigError> {
-    // What systemd makes for a service.
-    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given
+    service::state_folder()
         .filter(|path| path.is_absolute())
         .or_else(|| user_folder("XDG_STATE_HOME", ".local/state"))
         .map(|state| state.join("spool"))

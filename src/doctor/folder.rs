@@ -80,19 +80,29 @@ pub fn permissions(folder: &Path) -> Finding {
         let says = format!("everybody may write in {shown}");
         return Finding::wrong(PERMISSIONS, says, format!("chmod o-w {shown}"));
     }
-    let others = FILES.iter().find_map(|name| {
-        let owner = fs::symlink_metadata(folder.join(name)).ok()?.uid();
-        (owner != found.uid()).then_some((name, owner))
-    });
-    match others {
-        Some((name, owner)) => Finding::wrong(
+    let all = FILES.iter().map(Path::new);
+    match of_others(folder, all) {
+        Some((name, owner, wanted)) => Finding::wrong(
             PERMISSIONS,
             format!(
-                "{name} in {shown} belongs to user {owner}, and the folder to {}",
-                found.uid()
+                "{} in {shown} belongs to user {owner}, and the folder to {wanted}",
+                name.display()
             ),
             format!("chown -R --reference={shown} {shown}"),
         ),
         None => Finding::ok(PERMISSIONS, format!("all belongs to user {}", found.uid())),
     }
+}
+
+/// The first of these in the folder that belongs to another user than the folder: its name, its owner
+/// and the folder's.
+pub fn of_others<'a>(
+    folder: &Path,
+    mut names: impl Iterator<Item = &'a Path>,
+) -> Option<(&'a Path, u32, u32)> {
+    let wanted = fs::metadata(folder).ok()?.uid();
+    names.find_map(|name| {
+        let owner = fs::symlink_metadata(folder.join(name)).ok()?.uid();
+        (owner != wanted).then_some((name, owner, wanted))
+    })
 }

@@ -1,5 +1,5 @@
-//! What keeps a farm on this machine from working, and the command that mends it. One check a
-//! function, which changes nothing and tells what it found.
+//! What keeps a farm, or a worker, on this machine from working, and the command that mends it. One
+//! check a function, which changes nothing and tells what it found.
 
 mod broker;
 mod clock;
@@ -9,12 +9,14 @@ mod disk;
 mod folder;
 mod server;
 mod tokens;
+mod worker;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, ConfigError, Settings, WorkerConfig};
+use crate::outward;
 use crate::store::url::Database;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -78,12 +80,19 @@ impl Finding {
     }
 }
 
-/// Looks at everything that a server with these settings needs, which may be running. `file` is where
-/// they were read, if they were.
-pub async fn examine(settings: Result<Settings, ConfigError>, file: Option<&Path>) -> Vec<Finding> {
-    let config = settings.and_then(Settings::checked);
-    let (config, mut findings) = match config {
-        Ok(config) => (config, vec![read(file)]),
+/// Looks at everything that a server with these settings needs, which may be running, and a worker of
+/// theirs: if there is one, or `asks_for_worker`. `file` is where they were read, if they were.
+pub async fn examine(
+    settings: Result<Settings, ConfigError>,
+    file: Option<&Path>,
+    asks_for_worker: bool,
+) -> Vec<Finding> {
+    let checked = settings.and_then(|settings| {
+        let worker = worker::of(&settings, asks_for_worker)?;
+        Ok((settings.checked()?, worker))
+    });
+    let (config, worker) = match checked {
+        Ok(checked) => checked,
         Err(error) => {
             let mend = match file {
                 Some(file) => format!("mend {}", file.display()),
@@ -100,20 +109,46 @@ pub async fn examine(settings: Result<Settings, ConfigError>, file: Option<&Path
             ];
         }
     };
-    findings.push(folder::check(&config.data_dir));
-    findings.push(folder::permissions(&config.data_dir));
-    findings.push(disk::check(&config.data_dir));
+    let mut findings = vec![read(file)];
+    match &worker {
+        Some(worker) if serves_nothing(&config, worker) => {
+            let says = "none here: the farm is elsewhere, and nothing is looked at that only a server needs";
+            findings.push(Finding::ok("server", says));
+            findings.push(disk::check(&worker.spool));
+            findings.push(clock::check(None, None));
+            findings.push(broker::check(worker.transport.as_ref()).await);
+        }
+        _ => findings.extend(examine_server(&config).await),
+    }
+    if let Some(worker) = &worker {
+        findings.extend(worker::examine(worker).await);
+    }
+    findings.push(cpu::check());
+    findings
+}
+
+/// Whether only a worker is meant to run here: its farm is elsewhere, and no server ever was here.
+fn serves_nothing(config: &Config, worker: &WorkerConfig) -> bool {
+    let elsewhere = !worker.endpoints.iter().any(outward::is_here);
+    elsewhere && !config.data_dir.join("lock").exists()
+}
+
+async fn examine_server(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        folder::check(&config.data_dir),
+        folder::permissions(&config.data_dir),
+        disk::check(&config.data_dir),
+    ];
     // Before the store is opened, which may touch its file.
-    let ahead = clock::ahead(&store_file(&config));
-    let health = database::health(&config).await;
+    let ahead = clock::ahead(&store_file(config));
+    let health = database::health(config).await;
     findings.push(clock::check(ahead, health.as_ref().ok()));
-    findings.push(database::check(&config, &health));
+    findings.push(database::check(config, &health));
     findings.extend(database::packet(health.as_ref().ok()));
     findings.push(broker::check(config.transport.as_ref()).await);
     findings.extend(tokens::check(config.tokens.as_ref()));
-    findings.extend(server::tls(&config));
-    findings.extend(server::examine(&config).await);
-    findings.push(cpu::check());
+    findings.extend(server::tls(config));
+    findings.extend(server::examine(config).await);
     findings
 }
 

@@ -24,8 +24,8 @@ const TLS: &str = "certificate";
 const TOKENS: &str = "tokens";
 const WORKERS: &str = "workers";
 
-/// A server on this machine has this long for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A server has this long for an answer.
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A worker that is silent for longer has perhaps lost its way here.
 const SILENCE: f64 = 60.0;
@@ -120,6 +120,29 @@ fn port(address: SocketAddr) -> Finding {
     }
 }
 
+/// Why an address is none of a server that is ready.
+#[derive(Debug, thiserror::Error)]
+pub enum Unready {
+    #[error("{}", outward::root_cause(.0))]
+    Unreachable(reqwest::Error),
+    #[error("it is not ready")]
+    NotYet,
+    #[error("another program answers")]
+    Other,
+}
+
+/// What the server at this address says of itself.
+pub async fn ready(http: &Client, base: &str) -> Result<ReadyDoc, Unready> {
+    let asked = http.get(format!("{base}/readyz")).send().await;
+    let answer = asked.map_err(Unready::Unreachable)?;
+    let status = answer.status();
+    match answer.json().await {
+        Ok(ready) if status.is_success() => Ok(ready),
+        _ if status == StatusCode::SERVICE_UNAVAILABLE => Err(Unready::NotYet),
+        _ => Err(Unready::Other),
+    }
+}
+
 /// Asks the server of this machine.
 struct Asker {
     base: String,
@@ -159,18 +182,8 @@ impl Asker {
     }
 
     async fn ready(&self) -> Result<ReadyDoc, String> {
-        let asked = self
-            .http()?
-            .get(format!("{}/readyz", self.base))
-            .send()
-            .await;
-        let answer = asked.map_err(|error| outward::root_cause(&error))?;
-        let status = answer.status();
-        match answer.json().await {
-            Ok(ready) if status.is_success() => Ok(ready),
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => Err("it is not ready".into()),
-            _ => Err("another program answers".into()),
-        }
+        let ready = ready(self.http()?, &self.base).await;
+        ready.map_err(|why| why.to_string())
     }
 
     /// Whether the server takes the tokens that these settings lead to, by requests that change

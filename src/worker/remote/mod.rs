@@ -44,6 +44,8 @@ use outbox::Outbox;
 use shelf::Shelf;
 use spool::{Parcel, Spool, SpoolError};
 
+pub use spool::stock;
+
 /// An answer that is not waited for must come within this time; one that is, so much later.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 

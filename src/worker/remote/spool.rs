@@ -245,6 +245,47 @@ impl Spool {
     }
 }
 
+/// What lies beneath a spool's root, for whoever looks from outside.
+#[derive(Debug, Default)]
+pub struct Stock {
+    pub results: usize,
+    /// Of their files.
+    pub bytes: u64,
+    /// A living worker keeps its results there.
+    pub in_use: bool,
+    /// The workers' folders, by their names.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Looks without changing anything. A root that is not there holds nothing.
+pub fn stock(root: &Path) -> io::Result<Stock> {
+    let mut stock = Stock::default();
+    for n in 0..WORKERS {
+        let name = PathBuf::from(n.to_string());
+        let folder = root.join(&name);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let is_result = entry.path().extension().is_some_and(|e| e == ENDING);
+            // Unless it was delivered just now.
+            if let (true, Ok(found)) = (is_result, entry.metadata()) {
+                stock.results += 1;
+                stock.bytes += found.len();
+            }
+        }
+        let lock = File::open(folder.join("lock"));
+        stock.in_use |= lock.is_ok_and(|lock| {
+            let taken = lock.try_lock_shared();
+            matches!(taken, Err(TryLockError::WouldBlock))
+        });
+        stock.folders.push(name);
+    }
+    Ok(stock)
+}
+
 fn adopt(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let path = entry?.path();
