@@ -39,16 +39,34 @@ fn alone_it_prints_help_that_leads_with_examples() {
     assert_eq!(help, out(&faafo(&["--help"])));
 }
 
+/// The commands that the help lists.
+fn commands() -> Vec<String> {
+    let help = out(&faafo(&["--help"]));
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let lines = commands.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let names = names.filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
 #[test]
-fn every_command_has_help() {
-    for command in [
-        "all", "api", "create", "animate", "list", "show", "get", "delete", "retry", "watch",
-        "token", "render",
-    ] {
-        assert!(
-            out(&faafo(&[command, "--help"])).contains("Usage:"),
-            "{command}"
-        );
+fn every_command_has_help_a_manual_page_and_completions() {
+    let commands = commands();
+    assert!(commands.len() > 20, "{commands:?}");
+    let folder = TempDir::new().unwrap();
+    let pages = folder.path().to_str().unwrap();
+    assert_eq!(out(&faafo(&["manual", pages])), "");
+    let shells = ["bash", "zsh", "fish"].map(|shell| out(&faafo(&["completions", shell])));
+    for command in &commands {
+        let help = out(&faafo(&[command, "--help"]));
+        assert!(help.contains("Usage:"), "{command}");
+        let page = folder.path().join(format!("faafo-{command}.1"));
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains("SYNOPSIS"), "{page}");
+        for script in &shells {
+            let mut words = script.split(|c: char| !c.is_alphanumeric());
+            assert!(words.any(|word| word == command), "{command}");
+        }
     }
 }
 
