@@ -65,11 +65,12 @@ pub fn known(conn: &Connection, path: &str) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use uuid::Uuid;
 
     use super::*;
     use crate::fractal::Palette;
-    use crate::store::{Sqlite, Store};
+    use crate::store::{Image, Lookup, Sqlite, Store};
 
     #[tokio::test]
     async fn a_store_of_version_1_keeps_its_fractals_and_they_are_classic() {
@@ -86,6 +87,15 @@ mod tests {
             [uuid.to_string()],
         )
         .unwrap();
+        let done = Uuid::from_u128(8);
+        conn.execute_batch(&format!(
+            "INSERT INTO fractal (uuid, width, height, iterations, xa, xb, ya, yb, c_re, c_im, \
+             status, attempts, checksum, size, duration, generated_by, created_at, finished_at) \
+             VALUES ('{done}', 64, 48, 99, -2, 2, -1.5, 1.5, -0.8, 0.156, 'done', 1, 'c', 3, 0.5, \
+             'worker-1', 6, 7);
+             INSERT INTO image (id, png) VALUES (last_insert_rowid(), x'010203');"
+        ))
+        .unwrap();
         drop(conn);
 
         // The second time there is nothing left to do.
@@ -95,7 +105,12 @@ mod tests {
             assert_eq!(fractal.spec.palette, Palette::Classic);
             assert_eq!((fractal.spec.width, fractal.spec.c.im), (64, 0.156));
             let waiting = store.waiting(0, 9).await.unwrap();
-            assert_eq!(waiting[0].spec, fractal.spec);
+            assert_eq!((waiting.len(), waiting[0].spec), (1, fractal.spec));
+            let image = Image {
+                png: Bytes::from_static(&[1, 2, 3]),
+                checksum: "c".into(),
+            };
+            assert_eq!(store.image(done, None).await.unwrap(), Lookup::Image(image));
         }
         let conn = Connection::open(folder.path().join("faafo.db")).unwrap();
         let version: u32 = conn
