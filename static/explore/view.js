@@ -85,7 +85,7 @@ function differences({ width, height, xa, xb, ya, yb, iterations }, { re, im, sp
 export function differing(query) {
   const given = new URLSearchParams(query).get("differs")?.split(",") ?? [];
   const said = Object.keys(DIFFERENCES).filter((name) => given.includes(name)).map((name) => DIFFERENCES[name]);
-  return said.length ? `This view is not quite the picture: ${said.join(", ")}.` : "";
+  return said.length ? `Not quite the picture: ${said.join(", ")}.` : "";
 }
 
 /** The fractal that shows a view in so many pixels. */

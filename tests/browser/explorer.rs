@@ -458,7 +458,7 @@ async fn in_what_a_view_differs_from_the_fractal_it_was_opened_from_is_told() {
         if said.is_empty() {
             browser.sees_no("#differs").await;
         } else {
-            let said = format!("This view is not quite the picture: {said}.");
+            let said = format!("Not quite the picture: {said}.");
             browser.sees("#differs").await;
             browser.reads("#differs", &said).await;
         }

@@ -295,6 +295,7 @@ async fn all_that_is_shown_fits_into_one_zip() {
     browser
         .until(&format!("({reads_on}, $$('#grid .card').length === 540)"))
         .await;
+    let _: Value = browser.value("scrollTo(0, 0)").await;
     browser.click("#select").await;
     browser.click("#pick-all").await;
     browser
