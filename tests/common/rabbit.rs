@@ -24,6 +24,9 @@ use super::PATIENCE;
 /// Where Debian's package puts it; the command in the path insists on a user of its own.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
+/// It has this long to let somebody in.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
 const INSTALL: &str = "RabbitMQ is not installed: tests/run does that";
 
 /// A broker in processes of its own. Killed when dropped.
@@ -105,8 +108,14 @@ impl Rabbit {
         }
     }
 
-    async fn try_connect(&self) -> lapin::Result<Connection> {
-        Connection::connect(&self.url(), ConnectionProperties::default()).await
+    /// A broker that is about to begin, or to end, may leave a connection without an answer for good.
+    async fn try_connect(&self) -> Result<Connection, String> {
+        let url = self.url();
+        let connecting = Connection::connect(&url, ConnectionProperties::default());
+        match tokio::time::timeout(CONNECT_TIME, connecting).await {
+            Ok(connection) => connection.map_err(|error| error.to_string()),
+            Err(_) => Err("it does not answer".into()),
+        }
     }
 
     pub async fn client(&self) -> Client {
