@@ -253,8 +253,10 @@ impl Browser {
                              "deviceScaleFactor": scale});
         let command = "Emulation.setDeviceMetricsOverride";
         self.devtools(command, metrics).await;
-        // What the page makes of it comes with the next frame.
-        let there = format!("innerWidth === {width} && devicePixelRatio === {scale}");
+        // What the page makes of it comes with the next frame. On a phone it may be wider than the screen.
+        let there = format!(
+            "(innerWidth === {width} || screen.width === {width}) && devicePixelRatio === {scale}"
+        );
         self.until(&there).await;
         let drawn = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(() => drawn(0))))";
         let _: Value = self.value(drawn).await;

@@ -33,9 +33,8 @@ pub async fn consume(connection: &Connection, shared: &Shared) -> Result<Infalli
     loop {
         desk.wanted().await;
         let prefetch = (desk.hungry() + recent).clamp(1, desk::MOST);
-        let channel = connection.create_channel().await?;
-        let queue = shared.transport.queue_type.queue();
-        let mut consumer = consumer(&channel, queue, prefetch, "faafo-api").await?;
+        let begun = begin(connection, shared.transport.queue_type.queue(), prefetch);
+        let (channel, mut consumer) = link::answered(connection, begun).await?;
         let (mut looks, mut idle, mut taken) = (tokio::time::interval(LOOK), 0, desk.taken());
         loop {
             tokio::select! {
@@ -56,8 +55,19 @@ pub async fn consume(connection: &Connection, shared: &Shared) -> Result<Infalli
         }
         drop(consumer);
         desk.clear();
-        channel.close(200, "OK".into()).await?;
+        link::answered(connection, channel.close(200, "OK".into())).await?;
     }
+}
+
+/// A channel of its own: closed, it gives back what nobody wanted.
+async fn begin(
+    connection: &Connection,
+    queue: &str,
+    prefetch: usize,
+) -> Result<(Channel, Consumer), LinkError> {
+    let channel = connection.create_channel().await?;
+    let consumer = consumer(&channel, queue, prefetch, "faafo-api").await?;
+    Ok((channel, consumer))
 }
 
 /// A consumer of tasks that has `prefetch` of them at a time.

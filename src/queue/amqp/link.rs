@@ -1,11 +1,13 @@
 //! The connection to the broker: made again for as long as it takes, by ourselves, since the
 //! library's own recovery is broken.
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use lapin::options::{
-    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::OwnedTLSConfig;
@@ -31,6 +33,11 @@ const DEAD_LETTERS: i64 = 10_000;
 
 /// The broker has this long to let us in.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// It is asked this often whether it is still there, and has so long for each answer. Some ends of a
+/// connection the library never tells to whoever waits (its issue 409).
+const LOOK: Duration = Duration::from_secs(20);
+const ANSWER_TIME: Duration = Duration::from_secs(45);
 
 /// A connection that is given up has this long to say so.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
@@ -213,6 +220,36 @@ pub struct Found {
     pub was_there: bool,
     /// Messages that no consumer has.
     pub ready: u64,
+}
+
+/// What the broker answers, which does not take for ever.
+pub async fn answered<T, E>(
+    connection: &Connection,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, LinkError>
+where
+    LinkError: From<E>,
+{
+    let mut asked = pin!(asked);
+    loop {
+        match tokio::time::timeout(ANSWER_TIME, &mut asked).await {
+            Ok(answer) => return Ok(answer?),
+            // Without room for messages it listens to nothing, and has said so.
+            Err(_) if connection.status().blocked() => {}
+            Err(_) => return Err(LinkError::Silent),
+        }
+    }
+}
+
+/// Ends when the broker does not answer any more.
+pub async fn alive(connection: &Connection) -> Result<Infallible, LinkError> {
+    let channel = answered(connection, connection.create_channel()).await?;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // On this channel it changes nothing.
+        let asked = channel.basic_qos(0, BasicQosOptions::default());
+        answered(connection, asked).await?;
+    }
 }
 
 /// Declares everything the farm uses, as the original does where it has the same.

@@ -40,7 +40,7 @@ use backlog::Backlog;
 pub use consume::{consumer, named};
 use desk::Desk;
 pub use greeting::greeting;
-pub use link::{DEAD, Line, LinkError, bury, confirming, declare, probe};
+pub use link::{DEAD, Line, LinkError, alive, answered, bury, confirming, declare, probe};
 pub use message::{Ordered, decode};
 pub use news::{Heard, News, WORKERS};
 pub use transport::{QueueType, Transport, TransportError, TransportUrl};
@@ -110,7 +110,7 @@ async fn run(shared: Arc<Shared>) {
 }
 
 async fn session(connection: &Connection, shared: &Shared) -> Result<Infallible, LinkError> {
-    let found = link::declare(connection, &shared.transport).await?;
+    let found = link::answered(connection, link::declare(connection, &shared.transport)).await?;
     shared.metrics.ready(found.ready);
     let first = !shared.connected.load(Ordering::Acquire);
     match watch::compare(shared, found, first).await {
@@ -123,6 +123,7 @@ async fn session(connection: &Connection, shared: &Shared) -> Result<Infallible,
         ended = consume::consume(connection, shared) => ended,
         ended = watch::watch(connection, shared) => ended,
         ended = news::share(connection, &shared.news) => ended,
+        ended = link::alive(connection) => ended,
     }
 }
 

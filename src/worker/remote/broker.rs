@@ -147,12 +147,15 @@ impl Consumer {
     }
 
     async fn session(&self, connection: &Connection) -> Result<(), LinkError> {
-        amqp::declare(connection, &self.transport).await?;
-        let graves = amqp::confirming(connection).await?;
-        let channel = connection.create_channel().await?;
-        let queue = self.transport.queue_type.queue();
-        let slots = self.remote.slots;
-        let mut messages = amqp::consumer(&channel, queue, slots, "faafo-worker").await?;
+        tokio::select! {
+            consumed = self.consume(connection) => consumed,
+            silent = amqp::alive(connection) => match silent? {},
+        }
+    }
+
+    async fn consume(&self, connection: &Connection) -> Result<(), LinkError> {
+        let begun = amqp::answered(connection, self.begin(connection));
+        let (graves, channel, mut messages) = begun.await?;
         loop {
             let first = tokio::select! {
                 message = messages.next() => message,
@@ -176,6 +179,20 @@ impl Consumer {
         }
         self.over.cancelled().await;
         Ok(())
+    }
+
+    /// A channel for what is no task, and one on which tasks come.
+    async fn begin(
+        &self,
+        connection: &Connection,
+    ) -> Result<(Channel, Channel, lapin::Consumer), LinkError> {
+        amqp::declare(connection, &self.transport).await?;
+        let graves = amqp::confirming(connection).await?;
+        let channel = connection.create_channel().await?;
+        let queue = self.transport.queue_type.queue();
+        let slots = self.remote.slots;
+        let messages = amqp::consumer(&channel, queue, slots, "faafo-worker").await?;
+        Ok((graves, channel, messages))
     }
 
     /// The tasks in these messages that are not this worker's already.
