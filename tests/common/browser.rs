@@ -94,7 +94,7 @@ fn capabilities(profile: &Path) -> ChromeCapabilities {
 /// wait in vain for a connection kept in that of the test.
 fn client() -> reqwest::Client {
     let client = reqwest::Client::builder().tls_certs_only([]).no_proxy();
-    let client = client.pool_max_idle_per_host(0).timeout(PATIENCE);
+    let client = client.pool_max_idle_per_host(0).timeout(2 * PATIENCE);
     client.build().unwrap()
 }
 
@@ -114,6 +114,10 @@ impl Browser {
             _profile: profile,
             base: farm.base.clone(),
         };
+        // On a busy machine 4K of pixels take their time.
+        let driver = &browser.driver;
+        driver.set_page_load_timeout(PATIENCE).await.unwrap();
+        driver.set_script_timeout(PATIENCE).await.unwrap();
         browser.goto(path).await;
         browser
     }
