@@ -106,7 +106,8 @@ async fn fifty_kills_lose_nothing_and_show_nothing_twice() {
         assert_eq!(again.status(), expected, "{id}");
     }
     wait_until_idle(&farm).await;
-    let counts = json!({"queued": 0, "running": 0, "done": attempted.len(), "failed": 0});
+    let counts = json!({"queued": 0, "running": 0, "done": attempted.len(), "failed": 0,
+                        "version": env!("CARGO_PKG_VERSION")});
     assert_eq!(farm.counts().await, counts);
     assert_eq!(farm.search(json!({"limit": 1})).await.len(), 1);
     // The images are whole, too.
