@@ -109,6 +109,8 @@ async fn a_farm_is_open_once_its_nodes_answer_and_status_tells_how_it_is() {
 
     // A node that was shut off is started, whatever has become of the image since; and what does not
     // reach it is told.
+    // Its program here may answer before its server has been made there.
+    lab.ask("until_active", json!({"name": "faafo-t24-worker-1"}));
     lab.ask("shut_off", json!({"name": "faafo-t24-worker-1"}));
     lab.ask("delete_image", json!({"name": "t24-image"}));
     let plan = lab.done("plan --name t24");
